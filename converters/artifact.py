@@ -1,0 +1,61 @@
+"""A converted file and what is known about it. Imports neither torch nor any converter."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Format = Literal["litert", "executorch", "coreml"]
+
+SUFFIXES: dict[Format, str] = {"litert": ".tflite", "executorch": ".pte", "coreml": ".mlpackage"}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of an artifact: shape is in the artifact's own layout."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model in a mobile format, on disk.
+
+    `sha256` is over the file's bytes; for a folder (.mlpackage) over relative paths and bytes in sorted order.
+    `versions` maps each tool that made it to its version.
+    """
+
+    format: Format
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    precision: str
+    sha256: str
+    size_bytes: int
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; `path` as text."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes on disk of a file, or of all files of a folder."""
+    return sum(p.stat().st_size for p in _files(path))
+
+
+def sha256(path: Path) -> str:
+    """Content hash of a file, or of a folder's relative names and contents."""
+    digest = hashlib.sha256()
+    for file in _files(path):
+        if path.is_dir():
+            digest.update(str(file.relative_to(path)).encode() + b"\0")
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

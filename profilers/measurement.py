@@ -1,0 +1,70 @@
+"""What a measurement is: raw samples, the statistics of them, who measured and under which conditions."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["measured", "emulated"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who measured. `affinity` lists the cores asked for and `affinity_seen` those the kernel granted."""
+
+    name: str
+    soc: str
+    os: str
+    cores: int
+    runtime: str
+    runtime_version: str
+    threads: int
+    affinity: tuple[int, ...] = ()
+    affinity_seen: tuple[int, ...] = ()
+    delegate: str = "xnnpack"
+    memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Statistics of latency samples, ms. `ci95` is the 95 % confidence interval of the median (order statistics)."""
+
+    median: float
+    p10: float
+    p90: float
+    minimum: float
+    ci95: tuple[float, float]
+    n: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact measured in one fresh process.
+
+    Units: `samples_ms`, `load_ms`, `first_ms` in ms, `peak_memory_mib` in MiB (growth of the peak resident set of that
+    process above its level before the model was loaded). `flags` says in words what makes the numbers doubtful
+    ("unstable: IQR is 14 % of the median"). `kind` is "emulated" for an emulated phone: never shown as a phone's.
+    """
+
+    artifact_sha256: str
+    latency: Latency
+    samples_ms: tuple[float, ...]
+    load_ms: float
+    first_ms: float
+    peak_memory_mib: float | None
+    device: Device
+    conditions_before: dict[str, Any] = field(default_factory=dict)
+    conditions_after: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    kind: Kind = "measured"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A paired comparison: median over rounds of latency(candidate) / latency(reference), with its 95 % interval."""
+
+    median: float
+    ci95: tuple[float, float]
+    rounds: tuple[float, ...]
