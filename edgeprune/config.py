@@ -1,0 +1,139 @@
+"""Everything a run can be told. One model serves the command line, edgeprune.yaml and Python keyword arguments."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edgeprune.errors import UsageError
+from edgeprune.quantity import Kind, Limit, parse_limit
+
+Target = Literal["host", "android", "ios"]
+Runtime = Literal["litert", "executorch"]
+ALL_FORMATS = ("litert", "executorch", "coreml")
+_LIMITS: tuple[Kind, ...] = ("latency", "memory", "file_size", "macs")
+
+
+class Budget(BaseModel):
+    """The limits that the network has to keep; at least one is set."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    limits: tuple[Limit, ...]
+
+    def get(self, kind: Kind) -> Limit | None:
+        """The limit of one kind, if there is one."""
+        return next((limit for limit in self.limits if limit.kind == kind), None)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{limit.kind.replace('_', ' ')} {limit.text}" for limit in self.limits)
+
+
+class Config(BaseModel):
+    """The resolved settings of one run; `config.yaml` of a run directory holds them and replays the run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, description="model spec: torchvision:NAME, timm:NAME, file.py:function, x.pt2")
+    weights: str | None = Field(None, description="trained weights: .safetensors or a state dict")
+    data: str | None = Field(None, description="data spec: builtin:digits, folder:DIR, fashion-mnist:DIR, file.py:f")
+    task: str | None = Field(None, description="file.py:Task, replaces classification")
+    image_size: int | None = Field(None, ge=4, description="edge of the square input, pixels")
+    mean: list[float] | None = Field(None, description="normalisation mean, one value or one a channel")
+    std: list[float] | None = Field(None, description="normalisation standard deviation, one value or one a channel")
+    long_tail: float | None = Field(None, ge=1, description="cut the training data to this imbalance ratio")
+
+    target: Target = Field("host", description="where it has to be fast")
+    latency: str | None = Field(None, description="latency budget: 20ms, 50fps or 50%")
+    memory: str | None = Field(None, description="peak memory budget: 30MB or 50%")
+    file_size: str | None = Field(None, description="file size budget: 4MB or 50%")
+    macs: str | None = Field(None, description="budget of multiply-accumulates: 300M or 50%")
+
+    recipe: str = Field("beta-rank", description="published method: see docs/recipes.md")
+    score: str | None = Field(None, description="criterion that ranks channels, instead of the recipe's")
+    allocate: str | None = Field(None, description="how widths are chosen, instead of the recipe's")
+    multiple: int = Field(8, ge=1, description="widths are multiples of this")
+    runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
+    threads: int = Field(1, ge=1, description="threads of the runtime")
+    formats: list[str] = Field(default_factory=lambda: list(ALL_FORMATS), description="files to write")
+
+    epochs: int = Field(10, ge=0, description="epochs of fine-tuning (or of training, for recipes from scratch)")
+    batch_size: int = Field(128, ge=2, description="images a training step")
+    lr: float | None = Field(None, gt=0, description="peak learning rate, instead of the recipe's")
+    seed: int = Field(0, ge=0, description="seed of all randomness")
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where training runs")
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [float(part) for part in value.split(",")]
+        return [value] if isinstance(value, int | float) else value
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("must be positive")
+        return value
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _known_formats(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else list(value)
+        names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+        unknown = sorted(set(names) - set(ALL_FORMATS))
+        if unknown or not names:
+            raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
+        return names
+
+    def budget(self) -> Budget:
+        """The limits, parsed. Raises UsageError for text that cannot be read."""
+        texts = {kind: getattr(self, kind) for kind in _LIMITS}
+        return Budget(limits=tuple(parse_limit(kind, text) for kind, text in texts.items() if text is not None))
+
+
+def make_config(settings: dict[str, Any], config_file: Path | None = None) -> Config:
+    """Settings typed or passed (None means not given) over those of a YAML file over the defaults.
+
+    Raises UsageError naming the key, what was found and what is allowed.
+    """
+    merged = read_config_file(config_file) if config_file is not None else {}
+    merged.update({key: value for key, value in settings.items() if value is not None})
+    try:
+        config = Config(**merged)
+    except ValidationError as error:
+        raise UsageError(_explain(error, config_file), "See `edgeprune optimize --help`.") from error
+    config.budget()
+    return config
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The keys of an edgeprune.yaml. Raises UsageError when it cannot be read."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Write one with `edgeprune init`.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not YAML: {error}", "Compare it with what `edgeprune init` writes.") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path} holds {type(loaded).__name__}, not keys with values.", "See `edgeprune init`.")
+    return {str(key).replace("-", "_"): value for key, value in loaded.items() if value is not None}
+
+
+def _explain(error: ValidationError, config_file: Path | None) -> str:
+    from difflib import get_close_matches
+
+    lines = []
+    for problem in error.errors():
+        key = str(problem["loc"][0]) if problem["loc"] else "settings"
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(key, list(Config.model_fields), 1)
+            lines.append(f"{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+        else:
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})")
+    where = f" (typed, or in {config_file})" if config_file else ""
+    return f"Wrong settings{where}: " + "; ".join(lines)

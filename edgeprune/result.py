@@ -1,0 +1,185 @@
+"""`result.json`: the schema of what a run found. Documented in docs/result-schema.md, versioned by `schema_version`.
+
+Fractions (accuracy, ratios) are in [0, 1]. A number that was not measured is null, never a proxy.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = "1.0"
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LatencyStats(_Schema):
+    """Latency of one file in one fresh process, ms."""
+
+    median: float
+    p10: float
+    p90: float
+    n: int
+    ci95: tuple[float, float]
+
+
+class Network(_Schema):
+    """The dense or the pruned network: what it knows, what it costs. Accuracy is on `Data.final_split`."""
+
+    accuracy: float | None
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    per_class_recall: list[float | None] | None
+    metrics: dict[str, float]
+    val_metrics: dict[str, float]
+    macs: int
+    params: int
+    size_bytes: int
+    latency_ms: LatencyStats | None
+    peak_memory_mib: float | None
+
+
+class DataInfo(_Schema):
+    """The data of the run; `final_split` is the split the final figures come from ("test", read once, or "val")."""
+
+    name: str
+    sizes: dict[str, int]
+    class_names: list[str] | None
+    input_shape: list[int]
+    mean: list[float] | None
+    std: list[float] | None
+    long_tail: float | None
+    final_split: str
+
+
+class Requirement(_Schema):
+    """One limit of the budget: asked, resolved, reached. `source` tells how `achieved` was got.
+
+    `ratio` is achieved / dense; for latency it is the paired A-B-B-A ratio, with its 95 % interval.
+    """
+
+    kind: Literal["latency", "memory", "file_size", "macs"]
+    asked: str
+    limit: float
+    achieved: float | None
+    unit: str
+    ratio: float | None
+    ratio_ci95: tuple[float, float] | None
+    source: Literal["measured", "emulated", "counted", "not measured"]
+    met: bool | None
+    note: str
+
+
+class BudgetOutcome(_Schema):
+    """All limits of the run."""
+
+    text: str
+    requirements: list[Requirement]
+
+
+class GroupNote(_Schema):
+    """A channel group that was pruned, left alone (frozen) or given another width than asked (clamped), and why."""
+
+    name: str
+    dense: int
+    kept: int
+    reason: str
+
+
+class Groups(_Schema):
+    """What happened to every channel group."""
+
+    pruned: list[GroupNote]
+    frozen: list[GroupNote]
+    clamped: list[GroupNote]
+
+
+class ParityResult(_Schema):
+    """A file's outputs against torch on real inputs. `max_rel_error` = max error / max |out|."""
+
+    max_rel_error: float
+    inputs: int
+    compared: Literal["outputs", "weights"]
+
+
+class ArtifactResult(_Schema):
+    """A file that was written, relative to the run directory."""
+
+    network: Literal["dense", "pruned"]
+    format: str
+    path: str
+    sha256: str
+    size_bytes: int
+    precision: str
+    parity: ParityResult
+    delegated_share: float | None
+    transposes: int | None
+    versions: dict[str, str]
+
+
+class SearchRound(_Schema):
+    """One candidate of the closed loop: what the cost model predicted and what the clock said."""
+
+    predicted_ms: float | None
+    measured_ms: float | None
+    measured_ratio: float | None
+    macs: int
+    loss: float | None
+    widths: dict[str, int]
+
+
+class SearchSummary(_Schema):
+    """The search for the widths."""
+
+    allocate: str
+    score: str
+    rounds: list[SearchRound]
+    candidates_measured: int
+    seconds: float
+    floor_ms: float | None
+    reason: str
+
+
+class Recovery(_Schema):
+    """How accuracy was won back: val's primary metric at each step (`epochs` holds one entry an epoch)."""
+
+    schedule: str
+    epochs: list[dict[str, float]]
+    before: dict[str, float]
+    after_bn: dict[str, float]
+    after: dict[str, float]
+    seconds: float
+
+
+class Result(_Schema):
+    """One run of `edgeprune optimize`."""
+
+    schema_version: str = SCHEMA_VERSION
+    edgeprune_version: str
+    command: str
+    started: str
+    seconds: float
+    seed: int
+    recipe: str
+    model: str
+    primary_metric: str
+    data: DataInfo
+    target: str
+    runtime: str
+    threads: int
+    budget: BudgetOutcome
+    met: bool
+    outcome: str
+    dense: Network
+    pruned: Network
+    widths: dict[str, dict[str, int]]
+    groups: Groups
+    proof: dict[str, float]
+    artifacts: list[ArtifactResult]
+    search: SearchSummary
+    recovery: Recovery | None
+    warnings: list[str]
+    versions: dict[str, str]
+    device: dict[str, Any]
+    conditions: dict[str, Any]
