@@ -56,7 +56,7 @@ class Config(BaseModel):
     multiple: int = Field(8, ge=1, description="widths are multiples of this")
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
     threads: int = Field(1, ge=1, description="threads of the runtime")
-    formats: list[str] = Field(default_factory=lambda: list(ALL_FORMATS), description="files to write")
+    formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
 
     epochs: int = Field(10, ge=0, description="epochs of fine-tuning (or of training, for recipes from scratch)")
     batch_size: int = Field(128, ge=2, description="images a training step")
@@ -81,12 +81,19 @@ class Config(BaseModel):
     @field_validator("formats", mode="before")
     @classmethod
     def _known_formats(cls, value: Any) -> Any:
+        if value is None:
+            return None
         names = value.split(",") if isinstance(value, str) else list(value)
         names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
         unknown = sorted(set(names) - set(ALL_FORMATS))
         if unknown or not names:
             raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
         return names
+
+    def chosen_formats(self) -> tuple[str, ...]:
+        """The formats to write, in the order they were given."""
+        default = ("coreml",) if self.target == "ios" else ALL_FORMATS
+        return tuple(self.formats) if self.formats else default
 
     def budget(self) -> Budget:
         """The limits, parsed. Raises UsageError for text that cannot be read."""

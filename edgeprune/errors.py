@@ -46,3 +46,32 @@ class ParityError(EdgePruneError):
     """A converted file does not compute what the model computes (exit code 6)."""
 
     exit_code = 6
+
+
+# The other packages have errors of their own: (package, class name) -> exit code.
+_FOREIGN = {
+    ("converters", "ConversionError"): 2,
+    ("converters", "MissingExtra"): 3,
+    ("profilers", "MeasurementError"): 5,
+    ("profilers", "StoreError"): 3,
+}
+
+
+def explain(error: BaseException) -> EdgePruneError | None:
+    """The error as one with message, cure and exit code; None if it is a bug of ours (exit code 1).
+
+    Errors of `converters`, `profilers` and `edgeprune.graph` carry a message and a cure but know no exit codes; the
+    nearest class that the table names decides, a graph error counts as usage.
+    """
+    if isinstance(error, EdgePruneError):
+        return error
+    if not hasattr(error, "message") or not hasattr(error, "cure"):
+        return None
+    for kind in type(error).__mro__:
+        package = kind.__module__.split(".")[0]
+        code = 2 if kind.__module__.startswith("edgeprune.graph") else _FOREIGN.get((package, kind.__name__))
+        if code is not None:
+            known = EdgePruneError(str(error.message), str(error.cure))
+            known.exit_code = code
+            return known
+    return None

@@ -1,0 +1,32 @@
+"""The command line: one file per command. Nothing heavy is imported before a command runs."""
+
+import typer
+
+from edgeprune.cli.init import init
+from edgeprune.cli.optimize import optimize
+
+app = typer.Typer(
+    name="edgeprune",
+    help="Make a trained CNN fast on a phone: slimmer, measured on the target, in every mobile format.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(optimize)
+app.command()(init)
+
+
+@app.callback()
+def _top(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"edgeprune {installed('edgeprune')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the `edgeprune` program."""
+    app()

@@ -1,0 +1,50 @@
+"""How a command ends when something goes wrong: a message, a cure, an exit code; JSON if asked."""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Turn errors that a user can act on into text on stderr (and JSON on stdout) and an exit code."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt as stop:
+        _tell("Interrupted.", "Run the same command with --resume to go on from here.", INTERRUPTED, as_json)
+        raise typer.Exit(INTERRUPTED) from stop
+    except Exception as error:
+        from edgeprune.errors import explain
+
+        problem = explain(error)
+        if problem is None:
+            traceback.print_exc(file=sys.stderr)
+            _tell(
+                f"This is a bug in EdgePrune: {type(error).__name__}: {error}",
+                "Please report it with the lines above.",
+                1,
+                as_json,
+            )
+            raise typer.Exit(1) from error
+        _tell(problem.message, problem.cure, problem.exit_code, as_json)
+        raise typer.Exit(problem.exit_code) from error
+
+
+def _tell(message: str, cure: str, code: int, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    console.print(Text("error: ", style="bold red").append(message, style="default"))
+    if cure:
+        console.print(Text(f"       {cure}"))
+    if as_json:
+        sys.stdout.write(json.dumps({"error": {"exit_code": code, "message": message, "cure": cure}}) + "\n")

@@ -1,0 +1,208 @@
+"""`edgeprune optimize`: a trained CNN and a budget in, the network that meets it out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EPILOG = """[bold]Examples[/bold]
+
+Halve the measured latency on this machine (what `make demo` runs):
+
+  edgeprune optimize --model builtin:resnet8 --weights digits.safetensors --data builtin:digits --latency 50%
+
+Your own network and pictures, 20 ms with one thread:
+
+  edgeprune optimize --model net.py:make --weights net.safetensors --data folder:pictures --image-size 96 --latency 20ms
+
+What is in reach, in a minute, without training:
+
+  edgeprune optimize --config edgeprune.yaml --latency 30% --plan
+
+A slimmer Core ML package (nothing is measured off a phone):
+
+  edgeprune optimize --target ios --macs 50% --formats coreml
+
+[bold]Exit codes[/bold]: 0 done, 1 our bug, 2 usage, 3 environment, 4 budget not met, 5 device, 6 parity failed
+"""
+
+_IN, _GOAL, _HOW, _OUT = "Model and data", "Target and budget", "Method", "Output"
+
+
+def _option(*flags: str, help: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(*flags, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+
+
+def optimize(
+    model: Annotated[
+        str | None,
+        _option(
+            "--model",
+            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, pkg.mod:function or x.pt2.",
+            panel=_IN,
+            metavar="SPEC",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        _option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        _option(
+            "--data",
+            help="builtin:digits, folder:DIR, fashion-mnist:DIR or file.py:function.",
+            panel=_IN,
+            metavar="SPEC",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, _option("--task", help="file.py:Task instead of classification.", panel=_IN, metavar="SPEC")
+    ] = None,
+    image_size: Annotated[
+        int | None, _option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
+    ] = None,
+    mean: Annotated[
+        str | None,
+        _option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X[,Y,Z]"),
+    ] = None,
+    std: Annotated[
+        str | None, _option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X[,Y,Z]")
+    ] = None,
+    long_tail: Annotated[
+        float | None,
+        _option(
+            "--long-tail", help="Cut the training data to this imbalance ratio, e.g. 100.", panel=_IN, metavar="RATIO"
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, _option("--target", help="host (default), android or ios.", panel=_GOAL, metavar="TARGET")
+    ] = None,
+    latency: Annotated[
+        str | None,
+        _option("--latency", help="20ms, 0.02s, 50fps, or 50% of the dense network's.", panel=_GOAL, metavar="BUDGET"),
+    ] = None,
+    memory: Annotated[
+        str | None, _option("--memory", help="Peak memory: 30MB or 50%.", panel=_GOAL, metavar="BUDGET")
+    ] = None,
+    file_size: Annotated[
+        str | None, _option("--file-size", help="Size of the file: 4MB or 50%.", panel=_GOAL, metavar="BUDGET")
+    ] = None,
+    macs: Annotated[
+        str | None, _option("--macs", help="Multiply-accumulates: 300M or 50%.", panel=_GOAL, metavar="BUDGET")
+    ] = None,
+    runtime: Annotated[
+        str | None, _option("--runtime", help="litert (default) or executorch.", panel=_GOAL, metavar="NAME")
+    ] = None,
+    threads: Annotated[
+        int | None, _option("--threads", help="Threads of the runtime (default 1).", panel=_GOAL, metavar="N")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        _option(
+            "--recipe",
+            help="beta-rank (default), precropping, l1, taylor, ...; see docs/recipes.md.",
+            panel=_HOW,
+            metavar="NAME",
+        ),
+    ] = None,
+    score: Annotated[
+        str | None, _option("--score", help="Criterion instead of the recipe's.", panel=_HOW, metavar="NAME")
+    ] = None,
+    allocate: Annotated[
+        str | None,
+        _option(
+            "--allocate",
+            help="latency, uniform, global or precropping instead of the recipe's.",
+            panel=_HOW,
+            metavar="NAME",
+        ),
+    ] = None,
+    multiple: Annotated[
+        int | None, _option("--multiple", help="Widths are multiples of this (default 8).", panel=_HOW, metavar="N")
+    ] = None,
+    epochs: Annotated[
+        int | None, _option("--epochs", help="Epochs of training (default 10).", panel=_HOW, metavar="N")
+    ] = None,
+    batch_size: Annotated[
+        int | None, _option("--batch-size", help="Images a training step (default 128).", panel=_HOW, metavar="N")
+    ] = None,
+    lr: Annotated[
+        float | None, _option("--lr", help="Peak learning rate instead of the recipe's.", panel=_HOW, metavar="RATE")
+    ] = None,
+    seed: Annotated[
+        int | None, _option("--seed", help="Seed of all randomness (default 0).", panel=_HOW, metavar="N")
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        _option("--accelerator", help="auto (default), cpu, cuda or mps, for training.", panel=_HOW, metavar="NAME"),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        _option("--formats", help="litert,executorch,coreml (default: all three).", panel=_OUT, metavar="LIST"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        _option("-o", "--output", help="Run directory (default runs/MODEL-TARGET-BUDGET).", panel=_OUT, metavar="DIR"),
+    ] = None,
+    resume: Annotated[bool, _option("--resume", help="Finish an interrupted run.", panel=_OUT)] = False,
+    plan: Annotated[
+        bool, _option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
+    ] = False,
+    config: Annotated[
+        Path | None,
+        _option(
+            "--config",
+            help="Settings file (default: edgeprune.yaml, if there is one here).",
+            panel=_OUT,
+            metavar="FILE",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, _option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
+    ] = False,
+) -> None:
+    """Return the most accurate slimmer network that meets the budget, measured on the target."""
+    settings = {name: value for name, value in locals().items() if name not in _NOT_SETTINGS}
+    from edgeprune.cli.failure import reported
+
+    with reported(json):
+        _run({k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, config, output, resume, plan, json)
+
+
+_NOT_SETTINGS = {"config", "output", "resume", "plan", "json"}
+
+
+def _run(
+    settings: dict[str, Any], config_file: Path | None, output: Path | None, resume: bool, plan: bool, as_json: bool
+) -> None:
+    from edgeprune.config import make_config
+
+    default = Path("edgeprune.yaml")
+    config = make_config(settings, config_file or (default if default.is_file() else None))
+
+    from edgeprune.cli.progress import make_progress
+    from edgeprune.preflight import check
+
+    check(config)
+    with make_progress() as progress:
+        from edgeprune.pipeline import optimize_config, plan_config
+
+        if plan:
+            _show(plan_config(config, progress), as_json)
+            return
+        result = optimize_config(config, output, resume=resume, progress=progress)
+    _show(result, as_json)
+    if not result.met:
+        raise typer.Exit(4)
+
+
+def _show(result: Any, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+        return
+    from edgeprune.report.terminal import render
+
+    Console().print(render(result))

@@ -1,0 +1,78 @@
+"""Progress on stderr: a bar with the best value so far and the time left; plain lines when it is not a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from edgeprune.progress import Progress
+
+_PLAIN_EVERY_S = 15.0
+
+
+class _BarProgress:
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def stage(self, title: str) -> None:
+        self._close()
+        self._task = self._bars.add_task(title, total=None, text="")
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=done, total=total, text=text)
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(f"  {text}", highlight=False, markup=False)
+
+    def _close(self) -> None:
+        if self._task is not None:
+            task = self._bars.tasks[self._bars.task_ids.index(self._task)]
+            self._bars.console.print(f"✓ {task.description} ({task.elapsed or 0:.0f} s)", highlight=False, markup=False)
+            self._bars.remove_task(self._task)
+            self._task = None
+
+
+class _PlainProgress:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = 0.0
+
+    def stage(self, title: str) -> None:
+        self._line(f"{title} ...")
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        if time.monotonic() - self._last > _PLAIN_EVERY_S:
+            self._line(f"  {done:g}/{total:g} {text}")
+
+    def note(self, text: str) -> None:
+        self._line(f"  {text}")
+
+    def _line(self, text: str) -> None:
+        self._last = time.monotonic()
+        self._console.print(text, highlight=False, markup=False)
+
+
+@contextmanager
+def make_progress() -> Iterator[Progress]:
+    """The progress display that fits stderr."""
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield _PlainProgress(console)
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        progress = _BarProgress(bars)
+        yield progress
+        progress._close()

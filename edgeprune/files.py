@@ -1,0 +1,50 @@
+"""Files written whole or not at all, and disk trouble told in words."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import EnvironmentProblem
+
+_CURES = {
+    "No space left on device": "Free some space, or choose another folder with -o; then run again with --resume.",
+    "Permission denied": "Choose a folder you may write to with -o.",
+    "Read-only file system": "Choose a folder you may write to with -o.",
+}
+
+
+@contextmanager
+def disk_trouble(what: Path) -> Iterator[None]:
+    """Turn an OSError inside the block into an EnvironmentProblem that names the path and the cure."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        cure = _CURES.get(reason, "Check the folder given with -o.")
+        raise EnvironmentProblem(f"{what} cannot be written: {reason}.", cure) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk_trouble(path):
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text, whole or not at all. Raises EnvironmentProblem."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all; NaN is refused, since JSON has none. Raises EnvironmentProblem."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

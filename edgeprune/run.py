@@ -1,0 +1,129 @@
+"""The run directory: what is in it, which stages are done, who may write to it.
+
+config.yaml        resolved settings; `--config` with this file replays the run
+state/STAGE.json   what a finished stage found; a stage with such a file is not repeated by --resume
+measurements.jsonl every measurement with its raw samples, appended
+widths.json        kept channels; with the original model they rebuild the pruned one
+model.safetensors  the trained pruned weights
+artifacts/         converted files, dense and pruned
+result.json, report.html, log.txt
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from edgeprune.config import Config
+from edgeprune.errors import UsageError
+from edgeprune.files import disk_trouble, write_json, write_text
+
+
+class Run:
+    """A run directory, locked for this process from `open` to `close`."""
+
+    def __init__(self, path: Path, lock: IO[str], created: bool) -> None:
+        self.path = path
+        self.artifacts = path / "artifacts"
+        self._lock = lock
+        self._created = created
+
+    @classmethod
+    def open(cls, path: Path, config: Config, *, resume: bool) -> "Run":
+        """Create the directory, or take up an unfinished one.
+
+        Raises UsageError when it holds a run and `resume` is off, when its settings differ from `config`, when it holds
+        something else, or when another process works in it; EnvironmentProblem when it cannot be written.
+        """
+        created = not path.exists()
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            cls._check_resumable(path, config, resume)
+        with disk_trouble(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.") from error
+        run = cls(path, lock, created)
+        try:
+            with disk_trouble(path):
+                run.artifacts.mkdir(exist_ok=True)
+                (path / "state").mkdir(exist_ok=True)
+            if not (path / "config.yaml").exists():
+                write_text(path / "config.yaml", yaml.safe_dump(config.model_dump(), sort_keys=False))
+        except BaseException:
+            run.discard()
+            raise
+        return run
+
+    @staticmethod
+    def _check_resumable(path: Path, config: Config, resume: bool) -> None:
+        settings = path / "config.yaml"
+        if not settings.is_file():
+            raise UsageError(f"{path} is there already and is not a run of edgeprune.", "Choose another -o.")
+        if not resume:
+            state = "finished" if (path / "result.json").exists() else "unfinished"
+            cure = (
+                "Choose another -o, or pass --resume to finish it." if state == "unfinished" else "Choose another -o."
+            )
+            raise UsageError(f"{path} holds a {state} run.", cure)
+        before = yaml.safe_load(settings.read_text(encoding="utf-8"))
+        now = config.model_dump()
+        changed = sorted(key for key in now if before.get(key) != now[key])
+        if changed:
+            found = ", ".join(f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in changed)
+            raise UsageError(
+                f"{path} was started with other settings: {found}.", "Resume with the same, or choose another -o."
+            )
+
+    def done(self, stage: str) -> Any | None:
+        """What a finished stage found, or None."""
+        file = self.path / "state" / f"{stage}.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def finish(self, stage: str, found: Any) -> None:
+        """Mark a stage as done, with what it found (JSON types)."""
+        write_json(self.path / "state" / f"{stage}.json", found)
+
+    def forget(self, stage: str) -> None:
+        """Mark a stage as not done."""
+        (self.path / "state" / f"{stage}.json").unlink(missing_ok=True)
+
+    def record(self, label: str, measurement: dict[str, Any]) -> None:
+        """Append one measurement with its raw samples to measurements.jsonl."""
+        file = self.path / "measurements.jsonl"
+        with disk_trouble(file), file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"label": label, **measurement}, allow_nan=False) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def discard(self) -> None:
+        """Remove the directory if this process made it and no stage was finished in it."""
+        self.close()
+        if self._created and not any((self.path / "state").glob("*.json")):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Release the lock."""
+        if not self._lock.closed:
+            self._lock.close()
+            (self.path / ".lock").unlink(missing_ok=True)
+
+
+def default_path(config: Config, resume: bool) -> Path:
+    """runs/MODEL-TARGET-BUDGET, numbered from the second finished run on; the last of them for `resume`."""
+    budget = "-".join(str(limit.text).replace("%", "pct") for limit in config.budget().limits)
+    model = Path((config.model or "model").rsplit(":", 1)[-1]).stem
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{model}-{config.target}-{budget}")
+    path, number = Path("runs") / name, 1
+    while (path / "result.json").exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    before = Path("runs") / (name if number == 2 else f"{name}-{number - 1}")
+    return before if resume and number > 1 and not path.exists() else path
