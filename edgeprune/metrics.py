@@ -39,6 +39,6 @@ def classification_metrics(
         "balanced_accuracy": float(recall.mean()),
         "macro_f1": float(f1_score(expected, predicted, labels=present, average="macro", zero_division=0.0)),
         "per_class_recall": [recall_of.get(index) for index in range(len(class_names))],
-        "absent_classes": [class_names[index] for index in np.flatnonzero(support == 0)],
+        "absent_classes": [class_names[index] for index in np.flatnonzero(support == 0).tolist()],
         "n": int(support.sum()),
     }

@@ -198,7 +198,7 @@ def load_task(spec: str) -> Task:
     from edgeprune.sources.user_code import load_object
 
     found = load_object(spec)
-    task = found() if callable(found) and not isinstance(found, Task) or isinstance(found, type) else found
+    task = found() if (callable(found) and not isinstance(found, Task)) or isinstance(found, type) else found
     missing = [name for name in ("loss", "evaluate") if not callable(getattr(task, name, None))]
     if missing:
         raise UsageError(f"{spec} has no {' and no '.join(missing)}", "a task has loss(...) and evaluate(...)")

@@ -1,0 +1,1 @@
+"""How accuracy is won back after surgery."""

@@ -1,0 +1,56 @@
+"""The state of a fine-tuning between two epochs: one safetensors file, written whole, without pickle."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from edgeprune.errors import EnvironmentProblem, UsageError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights, best weights, momentum buffers by parameter name, and what JSON holds (epoch, history, settings)."""
+
+    model: dict[str, Tensor]
+    best: dict[str, Tensor]
+    momentum: dict[str, Tensor]
+    record: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Writes the file or leaves the old one; raises EnvironmentProblem if the disk refuses."""
+        parts = {"model": self.model, "best": self.best, "momentum": self.momentum}
+        tensors = {
+            f"{part}/{name}": tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for part, state in parts.items()
+            for name, tensor in state.items()
+        }
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, temporary, metadata={"record": json.dumps(self.record)})
+            os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            raise EnvironmentProblem(f"{path} cannot be written: {error}", "free some space or choose -o") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Reads the file; raises UsageError if it is broken."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "momentum": {}}
+        try:
+            with safe_open(path, framework="pt") as file:
+                record = json.loads((file.metadata() or {})["record"])
+                for key in file.keys():  # noqa: SIM118
+                    part, name = key.split("/", 1)
+                    parts[part][name] = file.get_tensor(key)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise UsageError(f"{path} is no checkpoint of a fine-tuning: {error}", "remove it to start over") from error
+        return cls(**parts, record=record)
