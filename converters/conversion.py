@@ -1,0 +1,135 @@
+"""One way into all formats: export and fold the network once, hand it to the format's writer, look at the file."""
+
+import contextlib
+import errno
+import importlib
+import importlib.metadata
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from torch import Tensor, fx, nn
+
+from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec, sha256, size_bytes
+from converters.chatter import silenced
+from converters.errors import ConversionError, MissingExtra, WriteError
+from converters.fold import export_folded
+from converters.inspection import read
+
+
+def convert(
+    module: nn.Module, example_inputs: tuple[Tensor, ...], format: Format, path: Path, *, log: Path | None = None
+) -> Artifact:
+    """Write `module` in eval mode as a float32 file of the given format; `module` is not touched.
+
+    Inputs have the shapes and layout (N, C, H, W) of `example_inputs`. `path` must end in the format's suffix, its folder
+    is made if missing, and it appears whole or not at all. What the libraries print goes to `log`, or nowhere.
+    Raises `ConversionError` (names the op and where it is known its module), `MissingExtra`, `WriteError`.
+    """
+    if path.suffix != SUFFIXES[format]:
+        raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
+    with _whole_or_not(path) as temporary, silenced(log):
+        backend = _backend(format)
+        graph_module = _export(module, example_inputs)
+        try:
+            backend.write(graph_module, example_inputs, temporary)
+        except (ConversionError, OSError):
+            raise
+        except Exception as error:  # the libraries raise whatever their compilers raise
+            raise _explain(error, graph_module, format) from error
+        contents = read(temporary, format)
+    return Artifact(
+        format=format,
+        path=path,
+        inputs=tuple(_named(spec, "NCHW") for spec in contents.inputs),
+        outputs=contents.outputs,
+        precision="float32",
+        sha256=sha256(path),
+        size_bytes=size_bytes(path),
+        versions={name: importlib.metadata.version(name) for name in backend.DISTRIBUTIONS},
+    )
+
+
+def _named(spec: TensorSpec, layout: str) -> TensorSpec:
+    return replace(spec, layout=layout if len(spec.shape) == 4 else "")
+
+
+def _backend(format: Format) -> ModuleType:
+    backend = importlib.import_module(f"converters.{format}")
+    for name in backend.DISTRIBUTIONS:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise MissingExtra(
+                f"Converting to {format} needs {name}, which is not installed", f'pip install "edgeprune[{format}]"'
+            ) from None
+    return backend
+
+
+def _export(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    try:
+        return export_folded(module, example_inputs)
+    except Exception as error:  # torch.export raises whatever the model's own code raises
+        where = re.search(r'File "([^"]+)", line (\d+), in (forward|_forward_impl)', str(error))
+        place = f" at {Path(where[1]).name}:{where[2]}" if where else ""
+        raise ConversionError(
+            f"torch.export cannot trace the model{place}: {type(error).__name__}: {_first_line(error)}",
+            "Make the model exportable: no data-dependent Python control flow, no untraceable libraries.",
+        ) from error
+
+
+def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> ConversionError:
+    """Name the op, and the module that calls it, from a library's error."""
+    text = str(error)
+    op = re.search(r"(?:aten[.:]+|torch\.ops\.aten\.)(\w+)", text) or re.search(
+        r"for (?:op|function|node) '?(\w+)", text
+    )
+    name = op[1] if op else None
+    paths = [
+        str(node.meta["nn_module_stack"].popitem()[1][0]) if node.meta.get("nn_module_stack") else ""
+        for node in graph_module.graph.nodes
+        if node.op == "call_function" and name and re.match(rf"aten\.{name}\b", str(node.target))
+    ]
+    path = next(iter(paths), None)
+    where = f" ({f'module {path}' if path else 'the model itself'})" if path is not None else ""
+    message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
+    return ConversionError(
+        f"{message}: {type(error).__name__}: {_first_line(error)}",
+        "Replace that operation by supported ones, or leave this format out of --formats.",
+        op=f"aten.{name}" if name else None,
+        module_path=path,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+@contextlib.contextmanager
+def _whole_or_not(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` (file or folder) that becomes `path` on success and vanishes otherwise."""
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if path.is_dir():
+            _remove(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        why = {errno.ENOSPC: "the disk is full", errno.EACCES: "no permission", errno.EROFS: "the disk is read-only"}
+        reason = why.get(error.errno or 0, error.strerror or str(error))
+        raise WriteError(f"Cannot write {path}: {reason}", "Free some space or choose another folder.") from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
