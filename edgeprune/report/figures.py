@@ -1,0 +1,225 @@
+"""The pictures of the report as Plotly figure specifications (plain dicts: `data`, `layout`).
+
+Colours are names of the page's CSS variables ("--pruned"), resolved in the browser, so that one file is readable in light
+and in dark. Names from outside are HTML-escaped, because Plotly reads a little HTML in its texts.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from edgeprune.report import facts
+from edgeprune.result import Network, Result
+
+Spec = dict[str, Any]
+
+ROW_PX = 22  # height of one bar with its label
+SHOWN_CLASSES = 40
+
+
+def all_figures(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> dict[str, Spec]:
+    """Every picture that the result has data for, by name."""
+    made = {
+        "tradeoff": tradeoff(result),
+        "rounds": rounds(result),
+        "widths": widths(result),
+        "recall": recall(result),
+        "histogram": histogram(measurements),
+        "recovery": recovery(result),
+    }
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def tradeoff(result: Result) -> Spec | None:
+    """Primary metric over latency: dense, pruned (median, p10 to p90) and the latency budget."""
+    points = (("dense", result.dense), ("pruned", result.pruned))
+    traces = [trace for name, network in points if (trace := _point(result, name, network))]
+    if not traces:
+        return None
+    known = facts.METRICS.get(result.primary_metric)
+    layout = _layout(320, "Latency, ms", f"{known}, %" if known else escape(result.primary_metric))
+    layout["xaxis"]["rangemode"] = "tozero"
+    layout["yaxis"]["nticks"] = 6
+    limit = facts.requirement(result, "latency")
+    if limit is not None and limit.unit == "ms":
+        layout["shapes"] = [_line(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
+        layout["annotations"] = [
+            {"x": limit.limit, "y": 1, "yref": "paper", "text": f"budget {limit.limit:.3g} ms", "showarrow": False}
+            | {"xanchor": "right", "yanchor": "top", "xshift": -4, "font": {"color": "--budget"}}
+        ]
+    return {"data": traces, "layout": layout}
+
+
+def _point(result: Result, name: str, network: Network) -> Spec | None:
+    value, stats = facts.primary(result, network), network.latency_ms
+    if value is None or stats is None:
+        return None
+    shown = 100 * value if result.primary_metric in facts.METRICS else value
+    error = {"type": "data", "symmetric": False, "array": [stats.p90 - stats.median]}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [stats.median],
+        "y": [shown],
+        "error_x": {**error, "arrayminus": [stats.median - stats.p10], "color": f"--{name}", "thickness": 1.5},
+        "marker": {"size": 13, "color": f"--{name}", "symbol": "circle" if name == "pruned" else "diamond"},
+        "hovertemplate": f"{name}: %{{y:.4g}} at %{{x:.4g}} ms<extra></extra>",
+    }
+
+
+def rounds(result: Result) -> Spec | None:
+    """The candidates of the search: predicted against measured latency; on the diagonal the prediction was right."""
+    seen = [r for r in result.search.rounds if r.predicted_ms is not None and r.measured_ms is not None]
+    if not seen:
+        return None
+    predicted, measured = [r.predicted_ms or 0.0 for r in seen], [r.measured_ms or 0.0 for r in seen]
+    low, high = 0.95 * min(predicted + measured), 1.05 * max(predicted + measured)
+    order = [str(i + 1) for i in range(len(seen))]
+    layout = _layout(320, "Predicted, ms", "Measured, ms")
+    layout["shapes"] = [_line(x0=low, x1=high, y0=low, y1=high, color="--faint")]
+    limit = facts.requirement(result, "latency")
+    if limit is not None and limit.unit == "ms":
+        layout["shapes"].append(_line(x0=0, x1=1, xref="paper", y0=limit.limit, y1=limit.limit))
+    trace = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": "candidates",
+        "x": predicted,
+        "y": measured,
+        "text": order,
+        "textposition": "top center",
+        "marker": {"size": 9, "color": "--pruned"},
+        "hovertemplate": "candidate %{text}: predicted %{x:.4g} ms, measured %{y:.4g} ms<extra></extra>",
+    }
+    return {"data": [trace], "layout": {**layout, "showlegend": False}}
+
+
+def widths(result: Result) -> Spec | None:
+    """Units of every channel group, before and after."""
+    groups = facts.widths(result)
+    if not groups:
+        return None
+    names = [escape(_short(name)) for name in groups]
+    bars = [
+        _bar("dense", names, [dense for dense, _ in groups.values()], "--dense-soft", 0.8),
+        _bar("kept", names, [kept for _, kept in groups.values()], "--pruned", 0.45),
+    ]
+    layout = _layout(_height(len(names)), "Units (channels, or sets of channels)", "")
+    layout["barmode"] = "overlay"
+    return {"data": bars, "layout": _categories(layout, names)}
+
+
+def recall(result: Result) -> Spec | None:
+    """Recall of every class, dense and pruned; of many classes those that changed most for the worse."""
+    rows = recall_rows(result)
+    if not rows:
+        return None
+    shown = rows[:SHOWN_CLASSES]
+    names = [escape(_short(name)) for name, _, _ in shown]
+    bars = [
+        _bar("dense", names, [_as_percent(dense) for _, dense, _ in shown], "--dense-soft", None),
+        _bar("pruned", names, [_as_percent(pruned) for _, _, pruned in shown], "--pruned", None),
+    ]
+    layout = _layout(_height(len(names), 30), f"Recall on {escape(result.data.final_split)}, %", "")
+    layout["barmode"] = "group"
+    layout["xaxis"]["range"] = [0, 100]
+    return {"data": bars, "layout": _categories(layout, names)}
+
+
+def recall_rows(result: Result) -> list[tuple[str, float | None, float | None]]:
+    """(class, dense recall, pruned recall); the order of the classes, or by loss of recall where they are many."""
+    dense, pruned = result.dense.per_class_recall, result.pruned.per_class_recall
+    if dense is None or pruned is None:
+        return []
+    names = result.data.class_names or [str(i) for i in range(len(pruned))]
+    rows = list(zip(names, dense, pruned, strict=False))
+    return rows if len(rows) <= SHOWN_CLASSES else sorted(rows, key=_recall_change)
+
+
+def _recall_change(row: tuple[str, float | None, float | None]) -> float:
+    _, dense, pruned = row
+    return 0.0 if dense is None or pruned is None else pruned - dense
+
+
+def histogram(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
+    """Every raw latency sample of the final measurement."""
+    traces = []
+    for name in ("dense", "pruned"):
+        samples = measurements.get(name, {}).get("samples_ms")
+        if samples:
+            marker = {"color": f"--{name}"}
+            trace = {"type": "histogram", "name": name, "x": list(samples), "marker": marker, "opacity": 0.7}
+            traces.append({**trace, "bingroup": "latency", "nbinsx": 80})
+    layout = _layout(280, "Latency of one run, ms", "Runs")
+    return {"data": traces, "layout": {**layout, "barmode": "overlay"}} if traces else None
+
+
+def recovery(result: Result) -> Spec | None:
+    """The primary metric on val after every epoch of recovery, with the dense network's value as a line."""
+    if result.recovery is None:
+        return None
+    name = result.primary_metric
+    scale = 100.0 if name in facts.METRICS else 1.0
+    points = [(i + 1, scale * epoch[name]) for i, epoch in enumerate(result.recovery.epochs) if name in epoch]
+    if not points:
+        return None
+    known = facts.METRICS.get(name)
+    layout = _layout(280, "Epoch", f"{known} on val, %" if known else f"{escape(name)} on val")
+    layout["xaxis"]["dtick"] = max(1, len(points) // 8)
+    dense = result.dense.val_metrics.get(name)
+    if dense is not None:
+        layout["shapes"] = [_line(x0=0, x1=1, xref="paper", y0=scale * dense, y1=scale * dense, color="--dense")]
+        shown = [y for _, y in points] + [scale * dense]
+        layout["yaxis"]["range"] = _padded(min(shown), max(shown))  # Plotly's own range would ignore the line
+    trace = {"type": "scatter", "mode": "lines+markers", "name": "pruned", "x": [x for x, _ in points]}
+    trace |= {"y": [y for _, y in points], "line": {"color": "--pruned"}, "marker": {"color": "--pruned", "size": 7}}
+    return {"data": [trace], "layout": {**layout, "showlegend": False}}
+
+
+def _padded(low: float, high: float) -> list[float]:
+    margin = 0.1 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
+def _as_percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _short(name: str, longest: int = 28) -> str:
+    return name if len(name) <= longest else f"{name[: longest // 2 - 1]}…{name[-(longest // 2) :]}"
+
+
+def _height(bars: int, row_px: int = ROW_PX) -> int:
+    return 110 + row_px * bars
+
+
+def _bar(name: str, labels: list[str], values: list[Any], colour: str, width: float | None) -> Spec:
+    bar = {"type": "bar", "orientation": "h", "name": name, "x": values, "y": list(range(len(labels)))}
+    bar |= {"text": labels, "textposition": "none", "marker": {"color": colour}}
+    bar |= {"hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>"}
+    return bar if width is None else {**bar, "width": width}
+
+
+def _categories(layout: Spec, names: list[str]) -> Spec:
+    ticks = {"autorange": "reversed", "tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
+    return {**layout, "yaxis": {**layout["yaxis"], **ticks}}
+
+
+def _line(color: str = "--budget", **ends: Any) -> Spec:
+    return {"type": "line", "line": {"color": color, "width": 1.5, "dash": "dash"}, "layer": "below", **ends}
+
+
+def _layout(height: int, x: str, y: str) -> Spec:
+    axis = {"gridcolor": "--rule", "zeroline": False, "linecolor": "--rule", "automargin": True, "fixedrange": True}
+    return {
+        "height": height,
+        "xaxis": {**axis, "title": {"text": x}},
+        "yaxis": {**axis, "title": {"text": y}},
+        "margin": {"l": 8, "r": 16, "t": 36, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
+        "hoverlabel": {"bgcolor": "--paper", "font": {"color": "--ink"}},
+    }

@@ -1,0 +1,90 @@
+"""`report.html`: one file, no network. Plotly's script is inline, which makes it about 5 MB."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from edgeprune.files import write_text
+from edgeprune.report import facts, figures, text
+from edgeprune.result import Result
+
+
+def write_report(result: Result, path: Path, measurements: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Write the report of a run.
+
+    `measurements` may hold the final measurements as `Measurement.to_json()` gives them, under "dense" and "pruned": raw
+    samples, conditions and flags are shown from it. Raises EnvironmentProblem when `path` cannot be written.
+    """
+    write_text(path, render(result, measurements or {}))
+
+
+def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str:
+    """The HTML text. Everything that comes from outside is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"bytes": text.size, "duration": text.duration, "percent": text.percent, "plain": _plain}
+    folder = files("edgeprune.report")
+    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+    drawn = figures.all_figures(result, measurements)
+    page: str = template.render(
+        result=result,
+        title=f"{result.model}: {result.budget.text}",
+        headline=facts.headline(result),
+        evidence=facts.evidence(result),
+        static=result.target == "ios" or facts.evidence(result) == "not measured",
+        rows=facts.comparison(result),
+        budget=facts.budget_rows(result),
+        widths=facts.widths(result),
+        recalls=figures.recall_rows(result),
+        shown_classes=figures.SHOWN_CLASSES,
+        figures=drawn,
+        specs=_script_json(drawn),
+        conditions=_conditions(result, measurements),
+        flags=_flags(measurements),
+        started=_started(result.started),
+        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()) if drawn else "",
+        runtimes=facts.RUNTIMES,
+    )
+    return page.lstrip()
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that may stand inside a script element: no "<" can end or open one."""
+    return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _conditions(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    rows = {**result.device, **result.conditions}
+    for name, measured in measurements.items():
+        for moment in ("before", "after"):
+            rows |= {f"{name}, {moment}": measured.get(f"conditions_{moment}")}
+    return {key.replace("_", " "): _plain(value) for key, value in rows.items() if value not in (None, "", [], {}, ())}
+
+
+def _flags(measurements: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [f"{name}: {flag}" for name, measured in measurements.items() for flag in measured.get("flags", ())]
+
+
+def _plain(value: Any) -> str:
+    """JSON types as a reader would write them down."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_plain(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _started(moment: str) -> str:
+    try:
+        return datetime.fromisoformat(moment).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return moment
