@@ -51,8 +51,11 @@ class ParityError(EdgePruneError):
 # The other packages have errors of their own: (package, class name) -> exit code.
 _FOREIGN = {
     ("converters", "ConversionError"): 2,
+    ("converters", "InspectionError"): 2,
     ("converters", "MissingExtra"): 3,
+    ("converters", "WriteError"): 3,
     ("profilers", "MeasurementError"): 5,
+    ("profilers", "RuntimeNotInstalled"): 3,
     ("profilers", "StoreError"): 3,
 }
 

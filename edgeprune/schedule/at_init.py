@@ -5,6 +5,6 @@ from torch import nn
 from edgeprune.recover.scratch import reinitialise
 
 
-def at_init(pruned: nn.Module, seed: int) -> nn.Module:
-    """Draw all weights anew from `seed` (PreCropping, step D)."""
+def at_init(pruned: nn.Module, seed: int) -> tuple[str, ...]:
+    """Draw all weights anew, in place (PreCropping, step D). Returns the parameters that could not be drawn."""
     return reinitialise(pruned, seed)

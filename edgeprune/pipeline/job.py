@@ -1,0 +1,118 @@
+"""What all stages of a run share: settings, network, data, task and where to tell progress."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.config import Budget, Config
+from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.progress import Progress
+from edgeprune.recipe import Recipe, load_recipe
+from edgeprune.sources.batches import gather
+from edgeprune.sources.data import Data, load_data
+from edgeprune.sources.models import load_model
+from edgeprune.task import Classification, Task, load_task
+
+_PARITY_INPUTS = 8
+
+
+@dataclass
+class Job:
+    """One run of `optimize`. `model` is the trained dense network: float32, on the CPU, in eval mode."""
+
+    config: Config
+    budget: Budget
+    recipe: Recipe
+    model: nn.Module
+    data: Data
+    task: Task
+    device: torch.device
+    progress: Progress
+    command: str
+
+    @property
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """One real input with batch size 1."""
+        return self.real_inputs(1)[0]
+
+    def real_inputs(self, count: int = _PARITY_INPUTS) -> list[tuple[Tensor, ...]]:
+        """The first `count` inputs of val, each with batch size 1."""
+        if hasattr(self.data.val, "__getitem__"):
+            size = min(count, len(self.data.val))  # type: ignore[arg-type]
+            inputs, _ = gather(self.data.val, torch.arange(size))
+        else:
+            inputs, _ = next(iter(self.data.val))
+        tensors = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        return [tuple(t[i : i + 1] for t in tensors) for i in range(min(count, len(tensors[0])))]
+
+
+def job_from_config(config: Config, progress: Progress) -> Job:
+    """Load what the settings name: network, weights, data, task. Raises UsageError."""
+    if config.model is None or config.data is None:
+        raise UsageError("No model or no data given.", "Pass --model SPEC and --data SPEC.")
+    data = load_data(
+        config.data,
+        image_size=config.image_size,
+        mean=config.mean,
+        std=config.std,
+        long_tail=config.long_tail,
+        seed=config.seed,
+    )
+    classes = len(data.class_names) or None
+    model = load_model(config.model, config.weights, num_classes=classes, in_channels=data.input_shape[0])
+    task = load_task(config.task) if config.task else Classification(len(data.class_names), data.class_names)
+    command = "edgeprune " + shlex.join(sys.argv[1:])
+    return make_job(config, model, data, task, progress, command)
+
+
+def make_job(config: Config, model: nn.Module, data: Data, task: Task, progress: Progress, command: str) -> Job:
+    """A job from objects. Raises UsageError when the network does not fit the data or holds NaN."""
+    recipe = load_recipe(config.recipe, score=config.score, allocate=config.allocate)
+    job = Job(
+        config,
+        config.budget(),
+        recipe,
+        model.float().cpu().eval(),
+        data,
+        task,
+        training_device(config.accelerator),
+        progress,
+        command,
+    )
+    _check_weights(model)
+    _check_forward(job)
+    return job
+
+
+def training_device(accelerator: str) -> torch.device:
+    """Where training runs. Raises EnvironmentProblem when the accelerator asked for is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[accelerator]:
+        raise EnvironmentProblem(f"This torch sees no {accelerator} device.", "Use --accelerator auto.")
+    return torch.device(accelerator)
+
+
+def _check_weights(model: nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UsageError(
+                f"The weights hold NaN or infinity: {name}.", "Give the weights of a training run that converged."
+            )
+
+
+def _check_forward(job: Job) -> None:
+    shapes: list[Any] = [tuple(tensor.shape) for tensor in job.example_inputs]
+    try:
+        with torch.inference_mode():
+            job.model(*job.example_inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"The model does not take inputs of shape {', '.join(map(str, shapes))}: {error}",
+            "Check --image-size, the number of channels, and that the data fit the model.",
+        ) from error

@@ -1,0 +1,75 @@
+"""Is the budget met? Judged on the final, trained, converted file, in fresh processes, against the dense file."""
+
+from dataclasses import dataclass
+
+from edgeprune.quantity import BASE_UNIT, Limit
+from edgeprune.result import LatencyStats, Requirement
+from profilers.measurement import Measurement, Ratio
+
+MIB = 2.0**20
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one network costs; None where it was not measured."""
+
+    macs: int
+    params: int
+    size_bytes: int
+    latency: LatencyStats | None = None
+    peak_memory_mib: float | None = None
+
+
+def latency_stats(measurement: Measurement) -> LatencyStats:
+    """The part of a measurement that result.json keeps."""
+    latency = measurement.latency
+    return LatencyStats(median=latency.median, p10=latency.p10, p90=latency.p90, n=latency.n, ci95=latency.ci95)
+
+
+def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: str = "measured") -> Requirement:
+    """One limit against what was reached.
+
+    Latency is met when the upper end of the 95 % interval lies within the limit: that of the median for an absolute
+    limit, that of the paired A-B-B-A ratio for a relative one.
+    """
+    before, after = _amounts(limit, dense), _amounts(limit, pruned)
+    resolved = limit.absolute(before) if before is not None else limit.value
+    share = after / before if after is not None and before else None
+    interval: tuple[float, float] | None = None
+    source = "counted"
+    if limit.kind in ("latency", "memory"):
+        source = kind if after is not None else "not measured"
+    met = None if after is None else after <= resolved
+    if limit.kind == "latency" and pruned.latency is not None and ratio is not None:
+        share, interval = ratio.median, ratio.ci95
+        met = interval[1] <= limit.value if limit.relative else pruned.latency.ci95[1] <= limit.value
+    return Requirement(
+        kind=limit.kind,
+        asked=limit.text,
+        limit=resolved,
+        achieved=after,
+        unit=BASE_UNIT[limit.kind],
+        ratio=share,
+        ratio_ci95=interval,
+        source=source,  # type: ignore[arg-type]
+        met=met,
+        note=_note(limit, resolved, after, share, met),
+    )
+
+
+def _amounts(limit: Limit, costs: Costs) -> float | None:
+    if limit.kind == "latency":
+        return costs.latency.median if costs.latency else None
+    if limit.kind == "memory":
+        return costs.peak_memory_mib * MIB if costs.peak_memory_mib is not None else None
+    return float(costs.size_bytes if limit.kind == "file_size" else costs.macs)
+
+
+def _note(limit: Limit, resolved: float, after: float | None, share: float | None, met: bool | None) -> str:
+    if after is None:
+        return "not measured"
+    used = share / limit.value if limit.relative and share is not None else after / resolved
+    text = f"{used * 100:.0f} % of the budget"
+    if met is False and used <= 1:
+        return f"{text}, but its 95 % interval reaches beyond it"
+    return text

@@ -1,0 +1,72 @@
+"""Winning accuracy back: start weights by schedule, batch-norm statistics, then fine-tuning or training from scratch."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgeprune.pipeline.job import Job
+from edgeprune.recover import batchnorm
+from edgeprune.recover.finetune import finetune
+from edgeprune.result import Recovery
+from edgeprune.schedule import SCHEDULES
+from edgeprune.sources.batches import calibration_batches, loaders
+
+_BN_IMAGES = 2000
+
+
+def recover(job: Job, pruned: nn.Module, checkpoint: Path) -> Recovery:
+    """Train `pruned` in place; it ends with its best weights by val. Continues from `checkpoint` if there is one."""
+    started = time.monotonic()
+    config, recipe, primary = job.config, job.recipe, job.task.primary
+    train, val, _ = loaders(job.data, config.batch_size, config.seed)
+    before = scalars(job.task.evaluate(pruned, val))
+    primary = job.task.primary or primary
+    SCHEDULES[recipe.schedule](pruned, config.seed)
+    from_scratch = recipe.schedule == "at_init"
+    if not from_scratch:
+        batchnorm.reestimate(pruned, calibration_batches(job.data, _BN_IMAGES, config.batch_size, config.seed))
+    after_bn = scalars(job.task.evaluate(pruned, val))
+    best_so_far = after_bn[primary]
+
+    def on_step(step: int, total: int, loss: float) -> None:
+        job.progress.advance(step, total, f"best {primary} {best_so_far:.4f}, loss {loss:.3f}")
+
+    def on_epoch(epoch: int, total: int, metrics: dict[str, Any], best: float) -> None:
+        nonlocal best_so_far
+        best_so_far = best
+        if epoch:
+            job.progress.note(f"epoch {epoch}/{total}: val {primary} {metrics[primary]:.4f}, best {best:.4f}")
+
+    outcome = finetune(
+        pruned,
+        train,
+        val,
+        job.task,
+        epochs=config.epochs,
+        lr=config.lr or recipe.recover.lr,
+        teacher=job.model if recipe.recover.alpha > 0 else None,
+        alpha=recipe.recover.alpha,
+        tau=recipe.recover.tau,
+        seed=config.seed,
+        device=job.device,
+        on_step=on_step,
+        on_epoch=on_epoch,
+        resume_path=checkpoint,
+    )
+    return Recovery(
+        schedule=recipe.schedule,
+        epochs=[
+            {"epoch": e.epoch, "loss": e.loss, **scalars(e.metrics)} for e in outcome.history if e.loss is not None
+        ],
+        before=before,
+        after_bn=after_bn,
+        after=scalars(outcome.history[outcome.best_epoch].metrics),
+        seconds=time.monotonic() - started,
+    )
+
+
+def scalars(metrics: dict[str, Any]) -> dict[str, float]:
+    """The metrics that are single numbers."""
+    return {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}

@@ -1,0 +1,31 @@
+"""Fixtures and rules shared by all tests."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def _installed(package: str) -> bool:
+    if shutil.which("dpkg") is None:
+        return False
+    return subprocess.run(["dpkg", "-s", package], capture_output=True, check=False).returncode == 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out tests whose Debian package is absent, by name and with the cure; CI leaves none out."""
+    there: dict[str, bool] = {}
+    for item in items:
+        for mark in item.iter_markers("debian"):
+            package = mark.args[0]
+            if there.setdefault(package, _installed(package)) or os.environ.get("CI") == "true":
+                continue
+            item.add_marker(pytest.mark.skip(reason=f"needs {package}: sudo apt-get install {package}"))
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's store of measurements."""
+    monkeypatch.setenv("EDGEPRUNE_CACHE", str(tmp_path / "cache"))
