@@ -1,7 +1,7 @@
 """What the report says, before it is HTML or a terminal table: the headline, the comparison, the budget.
 
-Honesty rules: "faster" only if the 95 % interval of the paired ratio excludes 1; numbers of an emulated phone and numbers
-that were not measured are called so wherever they appear.
+Honesty rules: "faster" only if the 95 % interval of the paired ratio excludes 1; numbers of an emulated phone and
+numbers that were not measured are called so wherever they appear.
 """
 
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def metric_change(name: str, dense: float | None, pruned: float | None) -> str:
 
 
 def latency_ratio(result: Result) -> tuple[float, tuple[float, float] | None] | None:
-    """Latency of pruned over dense: the paired ratio and its 95 % interval if there is one, else that of the medians."""
+    """Latency of pruned over dense: the paired ratio with its 95 % interval if there is one, else that of medians."""
     limit = requirement(result, "latency")
     if limit is not None and limit.ratio is not None:
         return limit.ratio, limit.ratio_ci95
@@ -129,7 +129,7 @@ def _cost(result: Result) -> str:
         if unpruned(result):
             return f"the dense {result.model} takes {after} (asked: {result.budget.text})"
         shown = f"{text.percent(ratio[0], 1)} of dense; asked: {result.budget.text}"
-        return f"{result.model} takes {after} instead of {before} ({shown}){_speed(ratio)}"
+        return f"{result.model} takes {after} instead of {before} ({shown}){_speed(result, ratio)}"
     macs = f"{text.count(pruned.macs)} MACs"
     if unpruned(result):
         return f"the dense {result.model} has {macs} (asked: {result.budget.text})"
@@ -137,9 +137,9 @@ def _cost(result: Result) -> str:
     return f"{result.model} has {macs} instead of {text.count(dense.macs)} ({share}; asked: {result.budget.text})"
 
 
-def _speed(ratio: tuple[float, tuple[float, float] | None]) -> str:
+def _speed(result: Result, ratio: tuple[float, tuple[float, float] | None]) -> str:
     value, interval = ratio
-    if interval is None:
+    if interval is None or evidence(result) == "emulated":
         return ""
     if interval[1] < 1:
         return f", {1 / value:.2f} times faster"
@@ -192,8 +192,8 @@ def _cost_rows(result: Result) -> list[Row]:
     ratio = latency_ratio(result)
     latency = Row(
         f"Latency, median{mark}",
-        text.milliseconds(dense.latency_ms and dense.latency_ms.median),
-        text.milliseconds(pruned.latency_ms and pruned.latency_ms.median),
+        text.milliseconds(dense.latency_ms.median if dense.latency_ms else None),
+        text.milliseconds(pruned.latency_ms.median if pruned.latency_ms else None),
         text.percent(ratio[0], 1) if ratio else "",
         (_spread(dense), _spread(pruned)),
     )

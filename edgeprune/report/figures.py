@@ -1,7 +1,7 @@
 """The pictures of the report as Plotly figure specifications (plain dicts: `data`, `layout`).
 
-Colours are names of the page's CSS variables ("--pruned"), resolved in the browser, so that one file is readable in light
-and in dark. Names from outside are HTML-escaped, because Plotly reads a little HTML in its texts.
+Colours are names of the page's CSS variables ("--pruned"), resolved in the browser, so that one file is readable in
+light and in dark. Names from outside are HTML-escaped, because Plotly reads a little HTML in its texts.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def tradeoff(result: Result) -> Spec | None:
     known = facts.METRICS.get(result.primary_metric)
     layout = _layout(320, "Latency, ms", f"{known}, %" if known else escape(result.primary_metric))
     layout["xaxis"]["rangemode"] = "tozero"
-    layout["yaxis"]["nticks"] = 6
+    layout["yaxis"] |= {"nticks": 6, "range": _padded([y for trace in traces for y in trace["y"]])}
     limit = facts.requirement(result, "latency")
     if limit is not None and limit.unit == "ms":
         layout["shapes"] = [_line(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
@@ -105,7 +105,7 @@ def widths(result: Result) -> Spec | None:
         _bar("dense", names, [dense for dense, _ in groups.values()], "--dense-soft", 0.8),
         _bar("kept", names, [kept for _, kept in groups.values()], "--pruned", 0.45),
     ]
-    layout = _layout(_height(len(names)), "Units (channels, or sets of channels)", "")
+    layout = _layout(_height(len(names)), "Units", "")
     layout["barmode"] = "overlay"
     return {"data": bars, "layout": _categories(layout, names)}
 
@@ -149,7 +149,7 @@ def histogram(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
         samples = measurements.get(name, {}).get("samples_ms")
         if samples:
             marker = {"color": f"--{name}"}
-            trace = {"type": "histogram", "name": name, "x": list(samples), "marker": marker, "opacity": 0.7}
+            trace: Spec = {"type": "histogram", "name": name, "x": list(samples), "marker": marker, "opacity": 0.7}
             traces.append({**trace, "bingroup": "latency", "nbinsx": 80})
     layout = _layout(280, "Latency of one run, ms", "Runs")
     return {"data": traces, "layout": {**layout, "barmode": "overlay"}} if traces else None
@@ -170,15 +170,16 @@ def recovery(result: Result) -> Spec | None:
     dense = result.dense.val_metrics.get(name)
     if dense is not None:
         layout["shapes"] = [_line(x0=0, x1=1, xref="paper", y0=scale * dense, y1=scale * dense, color="--dense")]
-        shown = [y for _, y in points] + [scale * dense]
-        layout["yaxis"]["range"] = _padded(min(shown), max(shown))  # Plotly's own range would ignore the line
-    trace = {"type": "scatter", "mode": "lines+markers", "name": "pruned", "x": [x for x, _ in points]}
+        shown = [*(y for _, y in points), scale * dense]
+        layout["yaxis"]["range"] = _padded(shown)  # Plotly's own range would ignore the line
+    trace: Spec = {"type": "scatter", "mode": "lines+markers", "name": "pruned", "x": [x for x, _ in points]}
     trace |= {"y": [y for _, y in points], "line": {"color": "--pruned"}, "marker": {"color": "--pruned", "size": 7}}
     return {"data": [trace], "layout": {**layout, "showlegend": False}}
 
 
-def _padded(low: float, high: float) -> list[float]:
-    margin = 0.1 * (high - low) or 1.0
+def _padded(values: list[float]) -> list[float]:
+    low, high = min(values), max(values)
+    margin = 0.15 * (high - low) or 0.05 * abs(high) or 1.0
     return [low - margin, high + margin]
 
 
@@ -195,7 +196,7 @@ def _height(bars: int, row_px: int = ROW_PX) -> int:
 
 
 def _bar(name: str, labels: list[str], values: list[Any], colour: str, width: float | None) -> Spec:
-    bar = {"type": "bar", "orientation": "h", "name": name, "x": values, "y": list(range(len(labels)))}
+    bar: Spec = {"type": "bar", "orientation": "h", "name": name, "x": values, "y": list(range(len(labels)))}
     bar |= {"text": labels, "textposition": "none", "marker": {"color": colour}}
     bar |= {"hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>"}
     return bar if width is None else {**bar, "width": width}

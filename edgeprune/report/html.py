@@ -19,8 +19,8 @@ from edgeprune.result import Result
 def write_report(result: Result, path: Path, measurements: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write the report of a run.
 
-    `measurements` may hold the final measurements as `Measurement.to_json()` gives them, under "dense" and "pruned": raw
-    samples, conditions and flags are shown from it. Raises EnvironmentProblem when `path` cannot be written.
+    `measurements` may hold the final measurements as `Measurement.to_json()` gives them, under "dense" and "pruned":
+    raw samples, conditions and flags are shown from it. Raises EnvironmentProblem when `path` cannot be written.
     """
     write_text(path, render(result, measurements or {}))
 
@@ -28,14 +28,15 @@ def write_report(result: Result, path: Path, measurements: Mapping[str, Mapping[
 def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str:
     """The HTML text. Everything that comes from outside is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"bytes": text.size, "duration": text.duration, "percent": text.percent, "plain": _plain}
+    environment.filters |= {"bytes": text.size, "duration": text.duration, "percent": text.percent}
+    environment.filters |= {"plain": _plain, "metrics": _metrics}
     folder = files("edgeprune.report")
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     drawn = figures.all_figures(result, measurements)
     page: str = template.render(
         result=result,
         title=f"{result.model}: {result.budget.text}",
-        headline=facts.headline(result),
+        headline=facts.headline(result).replace(" %", "\u00a0%").replace(" ms", "\u00a0ms"),
         evidence=facts.evidence(result),
         static=result.target == "ios" or facts.evidence(result) == "not measured",
         rows=facts.comparison(result),
@@ -81,6 +82,12 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _metrics(values: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{facts.metric_name(key).lower()} {facts.metric_text(key, value)}" for key, value in values.items()
+    )
 
 
 def _started(moment: str) -> str:

@@ -4,7 +4,7 @@ MISSING = "not measured"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` with that many significant digits, never in exponent form, integers beyond them kept: 0.570, 12.3, 1234."""
+    """`value` with that many significant digits and no exponent; whole digits are kept: 0.570, 12.3, 1234."""
     if value == 0:
         return "0"
     magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else -_leading_zeros(abs(value))
@@ -35,8 +35,8 @@ def percent(fraction: float | None, digits: int = 2) -> str:
 
 
 def points(delta: float | None) -> str:
-    """A difference of two fractions in percentage points, signed: -0.0054 is "-0.54 points"."""
-    return "" if delta is None else f"{100 * delta:+.2f} points"
+    """A difference of two fractions in percentage points, signed: -0.0054 is "-0.54 pts"."""
+    return "" if delta is None else f"{100 * delta:+.2f} pts"
 
 
 def count(value: float | None) -> str:

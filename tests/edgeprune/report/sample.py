@@ -1,4 +1,4 @@
-"""A run as `edgeprune optimize` leaves it: a ResNet-20 on Fashion-MNIST at half its latency (invented, plausible numbers)."""
+"""A run as `edgeprune optimize` leaves it: ResNet-20 on Fashion-MNIST at half its latency (plausible, invented)."""
 
 import random
 from typing import Any
@@ -25,7 +25,12 @@ def static_sample() -> Result:
         run[name] |= {"latency_ms": None, "peak_memory_mib": None}
     limit = {"kind": "macs", "asked": "50%", "limit": 15.8e6, "achieved": 14.2e6, "unit": "MACs", "ratio": 0.449}
     limit |= {"ratio_ci95": None, "source": "counted", "met": True, "note": ""}
-    run |= {"target": "ios", "budget": {"text": "macs 50%", "requirements": [limit]}, "runtime": "litert", "outcome": ""}
+    run |= {
+        "target": "ios",
+        "budget": {"text": "macs 50%", "requirements": [limit]},
+        "runtime": "litert",
+        "outcome": "",
+    }
     run["search"] |= {"rounds": [], "candidates_measured": 0, "floor_ms": None}
     return Result.model_validate(run)
 
@@ -95,12 +100,11 @@ def _artifact(network: str, fmt: str, suffix: str, size: int, compared: str, del
 
 def _artifacts() -> list[dict[str, Any]]:
     formats = (("litert", ".tflite", "outputs", 1.0), ("executorch", ".pte", "outputs", 0.97))
-    made = [
+    return [
         _artifact(net, fmt, suffix, size, compared, share)
         for fmt, suffix, compared, share in (*formats, ("coreml", ".mlpackage", "weights", None))
         for net, size in (("dense", 1_092_340), ("pruned", 431_220))
     ]
-    return made
 
 
 def _run() -> dict[str, Any]:
@@ -120,7 +124,7 @@ def _run() -> dict[str, Any]:
     epochs = [{"accuracy": 0.911 + 0.005 * i, "loss": 0.4 - 0.05 * i} for i in range(3)]
     return {
         "edgeprune_version": "0.1.0",
-        "command": "edgeprune optimize --model builtin:resnet20 --weights resnet20.safetensors --latency 50% --epochs 3",
+        "command": "edgeprune optimize --model builtin:resnet20 --weights r20.safetensors --latency 50% --epochs 3",
         "started": "2026-11-22T23:41:07+00:00",
         "seconds": 412.0,
         "seed": 0,

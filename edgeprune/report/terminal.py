@@ -1,0 +1,63 @@
+"""The end of a run on the terminal: headline, table, budget, where the files lie. Fits 80 columns."""
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.report import facts
+from edgeprune.result import Result
+
+_STYLES = {"met": "green", "not met": "red", "unknown": "yellow"}
+
+
+def render(result: Result, run_dir: Path | None = None) -> RenderableType:
+    """What to print with Rich; `run_dir` is where the run was written. Text from outside is never read as markup."""
+    parts: list[RenderableType] = []
+    if facts.evidence(result) == "not measured":
+        parts.append(Text("Not measured: static report.", style="yellow"))
+    parts.append(Text(facts.headline(result), style="bold"))
+    if result.outcome:
+        parts.append(Text(result.outcome))
+    parts += [Text(), _comparison(result), _budget(result)]
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
+    parts += [Text(), _files(result, run_dir)]
+    return Group(*parts)
+
+
+def _comparison(result: Result) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("dense", "pruned", "change"):
+        table.add_column(name, justify="right")
+    for row in facts.comparison(result):
+        table.add_row(Text(row.label), row.dense, row.pruned, row.change)
+        if any(row.detail):
+            table.add_row(Text("  p10 to p90", style="dim"), *(Text(cell, style="dim") for cell in row.detail), "")
+    return table
+
+
+def _budget(result: Result) -> Text:
+    text = Text()
+    for number, row in enumerate(facts.budget_rows(result)):
+        text.append("\n" if number else "")
+        text.append(f"{row.label} {row.asked}: ")
+        text.append(row.verdict, style=_STYLES[row.verdict])
+        text.append(f", {row.achieved} of at most {row.limit} ({row.source})")
+        text.append(f", {row.note}" if row.note else "")
+    return text
+
+
+def _files(result: Result, run_dir: Path | None) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    folder = run_dir or Path()
+    table.add_row("Report", Text(str(folder / "report.html")))
+    table.add_row("Result", Text(str(folder / "result.json")))
+    for artifact in result.artifacts:
+        if artifact.network == "pruned":
+            table.add_row(facts.RUNTIMES.get(artifact.format, artifact.format), Text(str(folder / artifact.path)))
+    return table
