@@ -53,15 +53,15 @@ def _move(
     excess = problem.excess(index).reshape(-1, *[1] * len(names))
     for scope in {scope for name in names for scope in touching[name]}:
         table = relaxed.tables[scope]
-        here = table[(slice(None), *(index[u] for u in scope))].reshape(-1, *[1] * len(names))
-        picked = table
+        here = picked = table
         for axis, u in reversed(list(enumerate(scope, start=1))):
+            here = here.take(index[u], axis=axis)
             picked = picked.take(windows[u] if u in windows else index[u], axis=axis)
         moving = [u for u in scope if u in windows]
         if len(moving) == 2 and moving[0] != names[0]:
             picked = picked.swapaxes(1, 2)
         shape = [picked.shape[0]] + [len(windows[name]) if name in moving else 1 for name in names]
-        excess = excess + picked.reshape(shape) - here
+        excess = excess + picked.reshape(shape) - here.reshape(-1, *[1] * len(names))
     loss = np.where(np.all(excess <= 1e-10, axis=0), loss, np.inf)
     best = np.unravel_index(int(np.argmin(loss)), loss.shape)
     if loss[best] < -1e-15:

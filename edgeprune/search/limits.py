@@ -1,0 +1,74 @@
+"""The budgets of a search as rows of the width problem: latency, MACs, file size, memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeprune.graph import Coupling
+from edgeprune.search import costs
+from edgeprune.search.costs import Counts, LayerCost, Menus
+from edgeprune.search.predictor import Predictor
+from edgeprune.search.problem import Row
+
+
+class Limit(Protocol):
+    """One budget. `budget` and `predict` are in the unit that `name` ends with."""
+
+    name: str
+    budget: float
+
+    def predict(self, counts: Counts) -> float:
+        """The predicted cost at `counts`."""
+        ...
+
+    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+        """The rows that keep the cost within `share` of the budget, expanded around widths."""
+        ...
+
+
+@dataclass(frozen=True)
+class LatencyLimit:
+    """Milliseconds on the target."""
+
+    predictor: Predictor
+    budget: float
+    name: str = "latency_ms"
+
+    def predict(self, counts: Counts) -> float:
+        """Predicted milliseconds."""
+        return self.predictor.predict(counts)
+
+    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+        """One row."""
+        return [self.predictor.row(menus, share * self.budget, around)]
+
+
+@dataclass(frozen=True)
+class LayerSumLimit:
+    """A cost that is a constant plus a sum over layers, and needs no measurement."""
+
+    coupling: Coupling
+    cost: LayerCost
+    name: str
+    budget: float
+    const: float = 0.0
+
+    def predict(self, counts: Counts) -> float:
+        """The cost."""
+        return self.const + costs.total(self.coupling, self.cost, counts)
+
+    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+        """One row."""
+        budget = share * self.budget
+        return [costs.row(self.coupling, menus, self.cost, around, name=self.name, budget=budget, const=self.const)]
+
+
+def macs_limit(coupling: Coupling, budget: float) -> LayerSumLimit:
+    """Multiply-accumulates of one image."""
+    return LayerSumLimit(coupling, costs.macs, "macs", budget)
+
+
+def file_size_limit(coupling: Coupling, budget_bytes: float, dense_bytes: int) -> LayerSumLimit:
+    """Bytes of the converted float32 file; what the dense file holds beside its weights stays."""
+    rest = dense_bytes - costs.total(coupling, costs.file_bytes, {})
+    return LayerSumLimit(coupling, costs.file_bytes, "file_size_bytes", budget_bytes, rest)
