@@ -1,7 +1,7 @@
 """What a measurement is: raw samples, the statistics of them, who measured and under which conditions."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Kind = Literal["measured", "emulated"]
 
@@ -59,6 +59,20 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Inverse of `to_json`, also after a trip through JSON text."""
+        latency, device = dict(values["latency"]), dict(values["device"])
+        latency["ci95"] = tuple(latency["ci95"])
+        device["affinity"], device["affinity_seen"] = tuple(device["affinity"]), tuple(device["affinity_seen"])
+        parts = {
+            "latency": Latency(**latency),
+            "device": Device(**device),
+            "samples_ms": tuple(values["samples_ms"]),
+            "flags": tuple(values["flags"]),
+        }
+        return cls(**{**values, **parts})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""When a series has been measured for long enough (after MLPerf Mobile's single-stream rules; the stop rule is ours)."""
+"""When a series has been measured for long enough (after MLPerf Mobile single-stream; the stop rule is ours)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Measuring on this machine."""
 
 from profilers.host.client import Worker
+from profilers.host.layer_probe import LayerProber
 from profilers.host.runner import compare, measure, peak_memory
 
-__all__ = ["Worker", "compare", "measure", "peak_memory"]
+__all__ = ["LayerProber", "Worker", "compare", "measure", "peak_memory"]
