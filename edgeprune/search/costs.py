@@ -27,7 +27,7 @@ TIED = ("depthwise", "grouped")  # ops whose two widths move together
 def macs(layer: Layer, c_in: Array, c_out: Array) -> Array:
     """Multiply-accumulates of one image through a layer of these widths."""
     pixels = prod(layer.in_hw if layer.op == "conv_transpose2d" else layer.out_hw)
-    return weights(layer, c_in, c_out) * pixels
+    return np.asarray(weights(layer, c_in, c_out) * pixels)
 
 
 def weights(layer: Layer, c_in: Array, c_out: Array) -> Array:
@@ -40,7 +40,7 @@ def weights(layer: Layer, c_in: Array, c_out: Array) -> Array:
 
 def file_bytes(layer: Layer, c_in: Array, c_out: Array) -> Array:
     """Bytes of a layer in a float32 file: weights, and one bias per channel (batch norm is folded into it)."""
-    return 4.0 * (weights(layer, c_in, c_out) + c_out)
+    return np.asarray(4.0 * (weights(layer, c_in, c_out) + c_out))
 
 
 def activations(layer: Layer, c_in: Array, c_out: Array) -> Array:
@@ -48,11 +48,14 @@ def activations(layer: Layer, c_in: Array, c_out: Array) -> Array:
     return np.asarray(prod(layer.out_hw) * c_out + 0.0 * c_in)
 
 
+def at(layer: Layer, cost: LayerCost, c_in: float, c_out: float) -> float:
+    """The cost of a layer at one pair of widths."""
+    return float(cost(layer, np.array([c_in], dtype=np.float64), np.array([c_out], dtype=np.float64))[0])
+
+
 def total(coupling: Coupling, cost: LayerCost, counts: Counts) -> float:
     """Sum of a cost over all layers at `counts` (group -> units kept; missing: dense)."""
-    return float(
-        sum(float(cost(layer, *map(np.float64, coupling.channels(layer, dict(counts))))) for layer in coupling.layers)
-    )
+    return sum(at(layer, cost, *coupling.channels(layer, dict(counts))) for layer in coupling.layers)
 
 
 def row(
@@ -68,10 +71,10 @@ def row(
 
 
 def expand(
-    layer: Layer, menus: Menus, cost: LayerCost, at: tuple[int, int], around: Counts
+    layer: Layer, menus: Menus, cost: LayerCost, here: tuple[int, int], around: Counts
 ) -> tuple[float, list[Factor]]:
     """f(x0, y0) and the terms of one layer over its prunable groups."""
-    x0, y0 = (np.float64(c) for c in at)
+    x0, y0 = (np.float64(c) for c in here)
     tied = layer.op in TIED
     ins = {} if tied else _shifts(layer.in_parts, menus, around)
     outs = _shifts(layer.out_parts, menus, around)

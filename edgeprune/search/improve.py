@@ -53,11 +53,13 @@ def _move(
     excess = problem.excess(index).reshape(-1, *[1] * len(names))
     for scope in {scope for name in names for scope in touching[name]}:
         table = relaxed.tables[scope]
-        here = picked = table
+        picked: Array = table
+        here: Array = table
         for axis, u in reversed(list(enumerate(scope, start=1))):
-            here = here.take(index[u], axis=axis)
-            picked = picked.take(windows[u] if u in windows else index[u], axis=axis)
+            here = np.take(here, [index[u]], axis=axis)
+            picked = np.take(picked, list(windows.get(u, [index[u]])), axis=axis)
         moving = [u for u in scope if u in windows]
+        picked = picked.reshape(-1, *(len(windows[u]) for u in moving))
         if len(moving) == 2 and moving[0] != names[0]:
             picked = picked.swapaxes(1, 2)
         shape = [picked.shape[0]] + [len(windows[name]) if name in moving else 1 for name in names]

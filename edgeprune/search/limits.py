@@ -14,8 +14,15 @@ from edgeprune.search.problem import Row
 class Limit(Protocol):
     """One budget. `budget` and `predict` are in the unit that `name` ends with."""
 
-    name: str
-    budget: float
+    @property
+    def name(self) -> str:
+        """What is limited, ending with its unit."""
+        ...
+
+    @property
+    def budget(self) -> float:
+        """The most it may cost."""
+        ...
 
     def predict(self, counts: Counts) -> float:
         """The predicted cost at `counts`."""

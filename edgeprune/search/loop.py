@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgeprune.graph import Coupling
 from edgeprune.search.candidates import best_widths, finer
-from edgeprune.search.costs import Counts, Menus
+from edgeprune.search.costs import Menus
 from edgeprune.search.curves import Curve
 from edgeprune.search.limits import LatencyLimit, Limit
 from edgeprune.search.problem import Choice, Infeasible

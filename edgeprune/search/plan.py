@@ -39,9 +39,8 @@ class Plan:
         ]
         total = sum(layer.ms for layer in self.layers) or 1.0
         for layer in sorted(self.layers, key=lambda item: -item.ms):
-            lines.append(
-                f"{layer.name:<40} {layer.op:<16} {layer.c_in:>6} {layer.c_out:>6} {layer.ms:>9.4f} {layer.ms / total:>6.1%}"
-            )
+            widths = f"{layer.name:<40} {layer.op:<16} {layer.c_in:>6} {layer.c_out:>6}"
+            lines.append(f"{widths} {layer.ms:>9.4f} {layer.ms / total:>6.1%}")
         lines += [f"frozen  {name}: {reason}" for name, reason in self.frozen.items()]
         return "\n".join(lines)
 

@@ -99,6 +99,5 @@ class Predictor:
         rows = []
         for layer in self.coupling.layers:
             c_in, c_out = self.coupling.channels(layer, dict(counts))
-            ms = float(self.layer_ms(layer, np.float64(c_in), np.float64(c_out)))
-            rows.append(LayerTime(layer.name, layer.op, c_in, c_out, ms))
+            rows.append(LayerTime(layer.name, layer.op, c_in, c_out, costs.at(layer, self.layer_ms, c_in, c_out)))
         return rows
