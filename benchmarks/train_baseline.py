@@ -20,7 +20,7 @@ from edgeprune.task import Classification
 
 
 def train(model_spec: str, data_spec: str, epochs: int, lr: float, seed: int, output: Path) -> float:
-    """Train and save `output` (safetensors), whole or not at all. Returns the best accuracy on val; test is not read."""
+    """Train and save `output` (safetensors), whole or not at all. Returns the best val accuracy; test is not read."""
     data = load_data(data_spec, seed=seed)
     model = load_model(model_spec, num_classes=len(data.class_names), in_channels=data.input_shape[0])
     reinitialise(model, seed)

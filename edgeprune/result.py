@@ -3,9 +3,10 @@
 Fractions (accuracy, ratios) are in [0, 1]. A number that was not measured is null, never a proxy.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 SCHEMA_VERSION = "1.0"
 
@@ -183,3 +184,27 @@ class Result(_Schema):
     versions: dict[str, str]
     device: dict[str, Any]
     conditions: dict[str, Any]
+
+    _module: Any = PrivateAttr(default=None)
+    _path: Path | None = PrivateAttr(default=None)
+
+    def with_network(self, module: Any, path: Path) -> "Result":
+        """This result, knowing its network and its run directory."""
+        self._module, self._path = module, path
+        return self
+
+    @property
+    def module(self) -> Any:
+        """The pruned network (torch.nn.Module, eval mode); None for a result read from a file: see `edgeprune.load`."""
+        return self._module
+
+    @property
+    def path(self) -> Path | None:
+        """The run directory; None for a result read from a file."""
+        return self._path
+
+    def __str__(self) -> str:
+        """The table that the command line shows."""
+        from edgeprune.report.terminal import as_text
+
+        return as_text(self)

@@ -103,6 +103,14 @@ class Run:
             lines.flush()
             os.fsync(lines.fileno())
 
+    def measurements(self) -> dict[str, dict[str, Any]]:
+        """The last measurement of each label."""
+        file = self.path / "measurements.jsonl"
+        if not file.exists():
+            return {}
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return {row["label"]: row for row in rows}
+
     def discard(self) -> None:
         """Remove the directory if this process made it and no stage was finished in it."""
         self.close()

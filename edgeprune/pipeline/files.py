@@ -70,7 +70,7 @@ def _prove(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:
 
 
 def require_smaller(dense: dict[str, Proved], pruned: dict[str, Proved]) -> None:
-    """Raise ParityError unless every pruned file is smaller than its dense twin: success with nothing smaller is none."""
+    """Raise ParityError unless every pruned file is smaller than its dense twin: else nothing was won."""
     for fmt, proved in pruned.items():
         failures = check_smaller(dense[fmt].inspection, proved.inspection)
         if failures:

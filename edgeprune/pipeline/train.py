@@ -1,4 +1,4 @@
-"""Winning accuracy back: start weights by schedule, batch-norm statistics, then fine-tuning or training from scratch."""
+"""Winning accuracy back: start weights by schedule, batch-norm statistics, then training."""
 
 import time
 from pathlib import Path

@@ -1,0 +1,74 @@
+"""The best general pruner, Torch-Pruning, as a fair rival: its ratio is bisected against the clock."""
+
+import copy
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+import converters
+import profilers.host as host
+
+_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How Torch-Pruning ranks (`l2` or `taylor`-free magnitude), spreads (global or not) and rounds widths."""
+
+    name: str
+    global_pruning: bool
+    round_to: int
+
+
+SETTINGS = {
+    "50%": Setting("Torch-Pruning, uniform L2, multiples of 8", False, 8),
+    "33%": Setting("Torch-Pruning, global L2, multiples of 4", True, 4),
+}
+
+
+def prune(model: nn.Module, example: Tensor, ratio: float, setting: Setting) -> nn.Module:
+    """A pruned copy at a channel ratio; the classifier's outputs are kept."""
+    pruned = copy.deepcopy(model)
+    classifier = [module for module in pruned.modules() if isinstance(module, nn.Linear)][-1]
+    pruner = tp.pruner.MagnitudePruner(
+        pruned,
+        example,
+        importance=tp.importance.MagnitudeImportance(p=2),
+        pruning_ratio=ratio,
+        global_pruning=setting.global_pruning,
+        round_to=setting.round_to,
+        ignored_layers=[classifier],
+    )
+    pruner.step()
+    for parameter in pruned.parameters():
+        parameter.grad = None
+    return pruned.eval()
+
+
+def widest_within(model: nn.Module, example: Tensor, budget: float, setting: Setting) -> tuple[nn.Module, float]:
+    """The least pruned network whose measured latency is at most `budget` of the dense one's: (network, ratio).
+
+    Raises ValueError when no channel ratio reaches the budget.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        dense = converters.convert(model, (example,), "litert", Path(folder) / "dense.tflite")
+        low, high, best = 0.0, 0.95, None
+        for step in range(_STEPS):
+            ratio = (low + high) / 2
+            candidate = prune(model, example, ratio, setting)
+            with torch.inference_mode():
+                candidate(example)
+            file = converters.convert(candidate, (example,), "litert", Path(folder) / f"{step}.tflite")
+            measured = host.compare(dense, file, rounds=3, memory=False)[2].median
+            print(f"    {setting.name}: ratio {ratio:.3f} takes {measured:.3f} of dense", flush=True)
+            if measured <= budget:
+                best, high = (candidate, ratio), ratio
+            else:
+                low = ratio
+        if best is None:
+            raise ValueError(f"{setting.name} reaches no network within {budget:.0%}")
+        return best

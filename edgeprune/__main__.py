@@ -1,0 +1,5 @@
+"""`python -m edgeprune` is the `edgeprune` program."""
+
+from edgeprune.cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""The Python API: the same run as the command line, with objects instead of specs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.config import make_config
+from edgeprune.errors import UsageError
+from edgeprune.graph import Widths, find_groups, prune_proved, trace
+from edgeprune.pipeline.job import job_from_config, make_job
+from edgeprune.pipeline.optimize import optimize_job
+from edgeprune.preflight import check
+from edgeprune.progress import LoggedProgress, Progress
+from edgeprune.result import Result
+from edgeprune.score import score as score_groups
+from edgeprune.sources.data import Data, cut_val
+from edgeprune.sources.models import load_model, load_weights
+from edgeprune.task import Classification, Task, make_task, output_tensors
+
+
+def optimize(
+    model: nn.Module | str,
+    example_input: Tensor | tuple[Tensor, ...] | None = None,
+    *,
+    train: Any = None,
+    val: Any = None,
+    test: Any = None,
+    task: Task | None = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    evaluate: Callable[..., Any] | None = None,
+    class_names: tuple[str, ...] = (),
+    output: Path | str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Result:
+    """The most accurate slimmer network that meets the budget, measured on the target.
+
+    `model`: the trained network, or a spec as on the command line (then `data="folder:..."` may be a spec too).
+    `example_input`: one input with batch size 1, or a tuple of them. `train`, `val`, `test`: datasets or DataLoaders of
+    (input, target); val is cut from train where there is none. `loss(outputs, targets)` and `evaluate(model, loader)`,
+    or `task`, replace classification. `settings`: any key of edgeprune.yaml, such as `target="host", latency="50%"`.
+
+    Returns the result, whose `module` is the pruned network and whose `path` is the run directory. `met` says whether
+    the budget is met. Raises EdgePruneError and the errors of the packages below.
+    """
+    progress = progress or LoggedProgress()
+    if isinstance(model, str):
+        settings["model"] = model
+    config = make_config(settings)
+    check(config, has_model=not isinstance(model, str), has_data=train is not None)
+    if isinstance(model, str) and train is None:
+        job = job_from_config(config, progress)
+    else:
+        network = load_model(model, config.weights) if isinstance(model, str) else model
+        data = _data(train, val, test, class_names, example_input)
+        chosen = task or _task(network, loss, evaluate, class_names, example_input, data)
+        job = make_job(config, network, data, chosen, progress, "edgeprune.optimize(...)")
+    result, module, path = optimize_job(job, Path(output) if output else None, resume=resume)
+    return result.with_network(module, path)
+
+
+def prune(
+    model: nn.Module,
+    example_input: Tensor | tuple[Tensor, ...],
+    *,
+    ratio: float = 0.5,
+    score: str = "l2",
+    multiple: int = 8,
+    seed: int = 0,
+) -> tuple[nn.Module, Widths]:
+    """Remove `ratio` of the channels of every group that can be pruned, without data, training or measuring.
+
+    Widths are multiples of `multiple`. The surgery is proved on a copy with generic weights; groups that cannot be
+    pruned keep their width and are named in the returned widths' notes. `score` must be one that needs no data
+    (l1, l2, bn-scale, random). The model itself is not touched. Raises UsageError on a ratio outside [0, 1).
+    """
+    if not 0 <= ratio < 1:
+        raise UsageError(f"ratio {ratio:g} is not in [0, 1)", "0.5 removes half of the channels")
+    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+    traced = trace(model, inputs)
+    coupling = find_groups(traced)
+    counts = {}
+    for name, menu in coupling.menu(multiple).items():
+        wanted = coupling.groups[name].units * (1 - ratio)
+        counts[name] = min(menu, key=lambda width: (abs(width - wanted), width))
+    scores = score_groups(score, model, coupling, [], None, seed=seed)
+    pruned, widths, _ = prune_proved(model, traced, coupling, coupling.select(scores, counts))
+    return pruned, widths
+
+
+def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
+    """The pruned, trained network of a finished run, in eval mode.
+
+    `model` is the original architecture; where it is None, it is built from the spec in the run's config.yaml.
+    """
+    folder = Path(run)
+    if not (folder / "result.json").is_file():
+        raise UsageError(f"{folder} is not a finished run.", "Give the run directory of `edgeprune optimize`.")
+    result = Result.model_validate_json((folder / "result.json").read_text(encoding="utf-8"))
+    if model is None:
+        from edgeprune.config import make_config, read_config_file
+
+        config = make_config(read_config_file(folder / "config.yaml"))
+        if config.model is None:
+            raise UsageError(f"{folder} was made from a Python object.", "Pass model=, the original network.")
+        classes = len(result.data.class_names or ()) or None
+        model = load_model(config.model, num_classes=classes, in_channels=result.data.input_shape[0])
+    widths = Widths.from_json((folder / "widths.json").read_text(encoding="utf-8"))
+    network = widths.apply(model)
+    load_weights(network, folder / "model.safetensors")
+    return network.eval()
+
+
+def _data(train: Any, val: Any, test: Any, names: tuple[str, ...], example: Any) -> Data:
+    if train is None or (example is None and not hasattr(train, "__getitem__")):
+        raise UsageError("No training data or no example input given.", "Pass train= and example_input=.")
+    if val is None:
+        if not hasattr(train, "__getitem__"):
+            raise UsageError("val cannot be cut from a DataLoader.", "Pass val= too.")
+        train, val = cut_val(train, 0)
+    first = example[0] if isinstance(example, tuple) else example
+    shape = tuple(first.shape[1:]) if first is not None else tuple(train[0][0].shape)
+    return Data(train, val, test, tuple(names), shape, (), (), "Python objects")
+
+
+def _task(model: nn.Module, loss: Any, evaluate: Any, names: tuple[str, ...], example: Any, data: Data) -> Task:
+    if (loss is None) != (evaluate is None):
+        raise UsageError("loss= and evaluate= come together.", "Pass both, or neither for classification.")
+    if loss is not None:
+        return make_task(loss, evaluate)
+    inputs = example if isinstance(example, tuple) else (example if example is not None else data.train[0][0][None],)  # type: ignore[index]
+    with torch.inference_mode():
+        logits = output_tensors(model.eval()(*inputs))[0]
+    return Classification(logits.shape[1], names)

@@ -1,0 +1,86 @@
+"""What each finished stage leaves in the run directory (state/STAGE.json), so that --resume repeats nothing."""
+
+from pydantic import BaseModel
+
+from converters.artifact import Artifact, sha256
+from converters.inspection import inspect
+from edgeprune.errors import UsageError
+from edgeprune.pipeline.files import Proved
+from edgeprune.result import ArtifactResult, Groups, LatencyStats, Recovery, Requirement, SearchSummary
+from edgeprune.run import Run
+
+
+class DenseStage(BaseModel):
+    """The dense network: metrics on val, its files, its latency, ms (a first look: the final one is measured anew)."""
+
+    val_metrics: dict[str, float]
+    macs: int
+    params: int
+    files: list[ArtifactResult]
+    latency_ms: float | None
+    first_look: list[Requirement]
+
+
+class SearchStage(BaseModel):
+    """The chosen widths: channels kept by group (`counts` in units), how they were found, and the surgery's proof."""
+
+    counts: dict[str, int]
+    widths: dict[str, dict[str, int]]
+    groups: Groups
+    macs: int
+    params: int
+    proof: dict[str, float]
+    summary: SearchSummary
+    notes: list[str]
+
+
+class TrainStage(BaseModel):
+    """How the pruned network was trained; its weights are in model.safetensors."""
+
+    recovery: Recovery
+
+
+class FilesStage(BaseModel):
+    """The pruned network's files."""
+
+    files: list[ArtifactResult]
+
+
+class JudgeStage(BaseModel):
+    """The final measurement of dense and pruned, in fresh processes."""
+
+    requirements: list[Requirement]
+    dense_latency: LatencyStats | None
+    pruned_latency: LatencyStats | None
+    dense_memory_mib: float | None
+    pruned_memory_mib: float | None
+    device: dict[str, object]
+    conditions: dict[str, object]
+    flags: list[str]
+
+    @property
+    def met(self) -> bool:
+        """True unless a requirement that could be checked is missed."""
+        return all(requirement.met is not False for requirement in self.requirements)
+
+
+def reload_files(run: Run, entries: list[ArtifactResult]) -> dict[str, Proved]:
+    """The files of a finished stage, read again. Raises UsageError when one was changed since."""
+    proved = {}
+    for entry in entries:
+        path = run.path / entry.path
+        inspection = inspect(path, entry.format)  # type: ignore[arg-type]
+        artifact = Artifact(
+            entry.format,  # type: ignore[arg-type]
+            path,
+            inspection.inputs,
+            inspection.outputs,
+            entry.precision,
+            entry.sha256,
+            entry.size_bytes,
+            entry.versions,
+        )
+        if sha256(path) != entry.sha256:
+            raise UsageError(f"{path} was changed since the run wrote it.", "Start a new run with another -o.")
+        proved[entry.format] = Proved(artifact, inspection, entry.parity)
+    return proved

@@ -1,0 +1,73 @@
+import stat
+import sys
+
+import pytest
+
+from edgeprune.config import make_config
+from edgeprune.errors import DeviceError, EnvironmentProblem, UsageError
+from edgeprune.preflight import check
+
+GIVEN = {"model": "builtin:resnet8", "data": "builtin:digits"}
+
+
+def checked(**settings):
+    check(make_config({**GIVEN, **settings}))
+
+
+def fake_adb(folder, listing):
+    adb = folder / "adb"
+    adb.write_text(f"#!{sys.executable}\nprint({listing!r})\n")
+    adb.chmod(adb.stat().st_mode | stat.S_IXUSR)
+
+
+def test_without_adb_android_ends_at_once_with_the_cure(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ANDROID_HOME", raising=False)
+    monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
+    with pytest.raises(DeviceError, match="adb was not found") as caught:
+        checked(target="android", latency="20ms")
+    assert caught.value.exit_code == 5
+    assert "platform-tools" in caught.value.cure
+
+
+def test_adb_without_a_phone_ends_at_once_with_the_cure(monkeypatch, tmp_path):
+    fake_adb(tmp_path, "List of devices attached\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DeviceError, match="adb lists no device") as caught:
+        checked(target="android", latency="20ms")
+    assert "USB debugging" in caught.value.cure
+
+
+def test_phones_are_named_with_their_state(monkeypatch, tmp_path):
+    fake_adb(tmp_path, "List of devices attached\nR58M\tunauthorized\nemulator-5554\tdevice\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DeviceError, match=r"R58M \(unauthorized\), emulator-5554 \(device\)"):
+        checked(target="android", latency="20ms")
+
+
+def test_latency_on_ios_is_refused_and_macs_is_named():
+    with pytest.raises(EnvironmentProblem) as caught:
+        checked(target="ios", latency="20ms")
+    assert caught.value.exit_code == 3
+    assert "--macs" in caught.value.cure
+    checked(target="ios", macs="50%")
+
+
+@pytest.mark.parametrize("missing", ["model", "data", "budget"])
+def test_what_is_missing_is_named(missing):
+    settings = {**GIVEN, "latency": "50%"}
+    settings.pop({"budget": "latency"}.get(missing, missing))
+    with pytest.raises(UsageError, match=f"No {missing} given"):
+        check(make_config(settings))
+
+
+def test_the_runtime_of_the_budget_must_be_among_the_formats():
+    with pytest.raises(UsageError, match="budget is about litert"):
+        checked(latency="50%", formats="executorch")
+
+
+def test_a_missing_extra_is_named_with_the_pip_command(monkeypatch):
+    monkeypatch.setattr("edgeprune.preflight.find_spec", lambda name: None if name == "coremltools" else object())
+    with pytest.raises(EnvironmentProblem) as caught:
+        checked(latency="50%")
+    assert 'pip install "edgeprune[coreml]"' in caught.value.cure
