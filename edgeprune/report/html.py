@@ -47,7 +47,7 @@ def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str
         figures=drawn,
         specs=_script_json(drawn),
         conditions=_conditions(result, measurements),
-        flags=_flags(measurements),
+        flags=_flags(result, measurements),
         started=_started(result.started),
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()) if drawn else "",
@@ -62,15 +62,20 @@ def _script_json(value: Any) -> Markup:
 
 
 def _conditions(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    rows = {**result.device, **result.conditions}
-    for name, measured in measurements.items():
-        for moment in ("before", "after"):
-            rows |= {f"{name}, {moment}": measured.get(f"conditions_{moment}")}
+    seen = {
+        f"{name}, {moment}": measurements[name].get(f"conditions_{moment}")
+        for name in ("dense", "pruned")
+        for moment in ("before", "after")
+        if name in measurements
+    }
+    stated = {key: value for key, value in result.conditions.items() if not (seen and key in ("before", "after"))}
+    rows = {**result.device, **stated, **seen}
     return {key.replace("_", " "): _plain(value) for key, value in rows.items() if value not in (None, "", [], {}, ())}
 
 
-def _flags(measurements: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [f"{name}: {flag}" for name, measured in measurements.items() for flag in measured.get("flags", ())]
+def _flags(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    flags = [f"{name}: {flag}" for name in ("dense", "pruned") for flag in measurements.get(name, {}).get("flags", ())]
+    return [flag for flag in flags if flag not in result.warnings]
 
 
 def _plain(value: Any) -> str:

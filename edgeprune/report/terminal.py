@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,17 +14,28 @@ _STYLES = {"met": "green", "not met": "red", "unknown": "yellow"}
 
 
 def render(result: Result, run_dir: Path | None = None) -> RenderableType:
-    """What to print with Rich; `run_dir` is where the run was written. Text from outside is never read as markup."""
+    """What to print with Rich. Text from outside is never read as markup.
+
+    `run_dir` is where the run was written; without it, what the result knows of that.
+    """
     parts: list[RenderableType] = []
     if facts.evidence(result) == "not measured":
         parts.append(Text("Not measured: static report.", style="yellow"))
     parts.append(Text(facts.headline(result), style="bold"))
-    if result.outcome:
+    if result.outcome not in ("", "met"):
         parts.append(Text(result.outcome))
     parts += [Text(), _comparison(result), _budget(result)]
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
     parts += [Text(), _files(result, run_dir)]
     return Group(*parts)
+
+
+def as_text(result: Result) -> str:
+    """The same as plain text of 80 columns."""
+    console = Console(width=80, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(render(result))
+    return capture.get()
 
 
 def _comparison(result: Result) -> Table:
@@ -54,7 +65,7 @@ def _files(result: Result, run_dir: Path | None) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    folder = run_dir or Path()
+    folder = run_dir or result.path or Path()
     table.add_row("Report", Text(str(folder / "report.html")))
     table.add_row("Result", Text(str(folder / "result.json")))
     for artifact in result.artifacts:

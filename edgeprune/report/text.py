@@ -5,18 +5,8 @@ MISSING = "not measured"
 
 def significant(value: float, digits: int = 3) -> str:
     """`value` with that many significant digits and no exponent; whole digits are kept: 0.570, 12.3, 1234."""
-    if value == 0:
-        return "0"
-    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else -_leading_zeros(abs(value))
-    return f"{value:.{max(0, digits - magnitude)}f}"
-
-
-def _leading_zeros(value: float) -> int:
-    zeros = 0
-    while value < 0.1 and zeros < 12:
-        value *= 10
-        zeros += 1
-    return zeros
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
 def milliseconds(value: float | None) -> str:

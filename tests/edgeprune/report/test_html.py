@@ -1,0 +1,202 @@
+"""report.html is one file that loads nothing, shows the numbers and runs nobody else's script."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from sample import CLASSES, custom_task_sample, emulated_sample, measurements, sample, static_sample
+
+from edgeprune.errors import EnvironmentProblem
+from edgeprune.report.figures import all_figures
+from edgeprune.report.html import render, write_report
+from edgeprune.result import Result
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+class Page(HTMLParser):
+    """Text, tags and scripts of a page; void elements aside, every element must be closed in order."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "action", "data")]
+        assert not [key for key, _ in attrs if key.startswith("on")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).replace("\u00a0", " ").split())
+
+
+def figures_of(source: str) -> dict[str, dict[str, object]]:
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', source, re.DOTALL)
+    assert found is not None
+    loaded: dict[str, dict[str, object]] = json.loads(found.group(1))
+    return loaded
+
+
+def test_the_numbers_are_there() -> None:
+    page = Page(render(sample(), measurements()))
+    for expected in ("92.51 %", "93.14 %", "0.279 ms", "0.570 ms", "48.9 % (48.5 to 49.3)", "2.00 MiB", "431 kB"):
+        assert expected in page.text
+    assert "3f2a" * 16 in page.text
+    assert "2.4e-06" in page.text
+    assert "network output" in page.text
+    assert "asked 14, widths are multiples of 8" in page.text
+    assert "edgeprune optimize --model builtin:resnet20" in page.text
+    assert "Doubtful measurement, pruned: machine busy: load 2.3 on 2 cores" in page.text
+    assert "governor performance" in page.text
+    assert "not measured" not in page.text
+    assert "emulated" not in page.text
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    source = render(sample(), measurements())
+    page = Page(source)
+    assert page.links == []
+    assert not {"link", "iframe", "img", "object", "embed", "base", "form"} & set(page.tags)
+    assert "default-src 'none'" in source
+    style = source[source.index("<style>") : source.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_it_starts_with_the_doctype() -> None:
+    assert render(sample(), {}).startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("place", ["class", "group", "reason", "command", "model", "path", "warning", "device"])
+def test_hostile_names_are_shown_not_run(place: str) -> None:
+    run = sample().model_dump()
+    if place == "class":
+        run["data"]["class_names"] = [HOSTILE, *CLASSES[1:]]
+    elif place == "group":
+        run["widths"] = {HOSTILE: {"dense": 16, "kept": 8}}
+    elif place == "reason":
+        run["groups"]["frozen"][0]["reason"] = HOSTILE
+    elif place == "path":
+        run["artifacts"][0]["path"] = HOSTILE
+    elif place == "warning":
+        run["warnings"] = [HOSTILE]
+    elif place == "device":
+        run["device"]["soc"] = HOSTILE
+    else:
+        run[place] = HOSTILE
+    source = render(Result.model_validate(run), measurements())
+    assert HOSTILE not in source
+    assert len(Page(source).scripts) == len(Page(render(sample(), measurements())).scripts)
+    assert HOSTILE in Page(source).text
+
+
+def test_names_inside_pictures_are_escaped_for_plotly() -> None:
+    run = sample().model_dump()
+    run["data"]["class_names"] = ['<a href="https://example.org">x</a>', *CLASSES[1:]]
+    ticks = all_figures(Result.model_validate(run), {})["recall"]["layout"]["yaxis"]["ticktext"]
+    assert "<" not in ticks[0]
+    assert ticks[1] == "Trouser"
+
+
+def test_the_static_report_is_headed_not_measured() -> None:
+    page = Page(render(static_sample(), {}))
+    assert page.text.index("Not measured: static report.") < page.text.index("Dense and pruned")
+    assert "Latency, median not measured not measured" in page.text
+    assert "tradeoff" not in figures_of(render(static_sample(), {}))
+
+
+def test_an_emulated_phone_is_marked() -> None:
+    page = Page(render(emulated_sample(), {}))
+    assert page.text.index("Emulated.") < page.text.index("Dense and pruned")
+    assert "Latency, median (emulated)" in page.text
+
+
+def test_a_task_of_the_users_own() -> None:
+    page = Page(render(custom_task_sample(), {}))
+    assert "mean iou" in page.text
+    assert "Recall of every class" not in page.text
+
+
+def test_a_run_with_nothing_to_draw_has_no_script() -> None:
+    run = static_sample().model_dump() | {"widths": {}, "recovery": None}
+    run["groups"] = {"pruned": [], "frozen": [], "clamped": []}
+    for name in ("dense", "pruned"):
+        run[name]["per_class_recall"] = None
+    source = render(Result.model_validate(run), {})
+    assert Page(source).scripts == []
+    assert len(source) < 50_000
+
+
+def coloured(value: object, key: str = "") -> object:
+    """As the page's script does it: colour names become colours."""
+    if isinstance(value, list):
+        return [coloured(part) for part in value]
+    if isinstance(value, dict):
+        return {k: coloured(part, k) for k, part in value.items()}
+    return "#123456" if key.endswith("color") and str(value).startswith("--") else value
+
+
+@pytest.mark.parametrize("name", ["tradeoff", "rounds", "widths", "recall", "histogram", "recovery"])
+def test_every_picture_is_valid_for_plotly(name: str) -> None:
+    figure = go.Figure(coloured(figures_of(render(sample(), measurements()))[name]))
+    assert len(figure.data) >= 1
+    assert "--" not in figure.to_json()
+
+
+def test_the_pictures_hold_the_numbers() -> None:
+    drawn = all_figures(sample(), measurements())
+    assert [trace["x"] for trace in drawn["tradeoff"]["data"]] == [[0.570], [0.279]]
+    assert drawn["tradeoff"]["layout"]["shapes"][0]["x0"] == 0.285
+    assert drawn["rounds"]["data"][0]["x"] == [0.270, 0.262, 0.271]
+    assert drawn["rounds"]["data"][0]["y"] == [0.301, 0.288, 0.2795]
+    assert drawn["widths"]["data"][1]["x"][:3] == [16, 8, 8]
+    assert drawn["histogram"]["data"][0]["x"] == measurements()["dense"]["samples_ms"]
+    assert drawn["recall"]["data"][1]["x"][0] == pytest.approx(87.2)
+
+
+def test_of_many_classes_those_that_lost_most_are_drawn_and_all_are_listed() -> None:
+    run = sample().model_dump()
+    run["data"]["class_names"] = [f"class {i}" for i in range(200)]
+    run["dense"]["per_class_recall"] = [0.9] * 200
+    run["pruned"]["per_class_recall"] = [0.9] * 199 + [0.2]
+    source = render(Result.model_validate(run), {})
+    assert figures_of(source)["recall"]["layout"]["yaxis"]["ticktext"][0] == "class 199"  # type: ignore[index]
+    assert len(figures_of(source)["recall"]["layout"]["yaxis"]["ticktext"]) == 40  # type: ignore[index]
+    assert "class 7 90.00 % 90.00 %" in Page(source).text
+
+
+def test_a_class_that_the_split_lacks_is_said_to_be_missing() -> None:
+    run = sample().model_dump()
+    run["dense"]["per_class_recall"] = run["pruned"]["per_class_recall"] = [None, *[0.5] * 9]
+    assert "T-shirt not in the split not in the split" in Page(render(Result.model_validate(run), {})).text
+
+
+def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_report(sample(), tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(EnvironmentProblem):
+        write_report(sample(), tmp_path / "missing" / "report.html")
