@@ -1,0 +1,68 @@
+"""How much a channel matters: one small file a criterion, and a registry by name."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.errors import UsageError
+from edgeprune.score.beta_rank import beta_rank
+from edgeprune.score.bn_scale import bn_scale
+from edgeprune.score.chance import chance
+from edgeprune.score.magnitude import magnitude
+from edgeprune.score.taylor import taylor
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.graph import Coupling
+    from edgeprune.task import Task
+
+Scores = dict[str, "Tensor"]
+
+
+def _l1(model: "nn.Module", coupling: "Coupling") -> Scores:
+    return magnitude(model, coupling, p=1)
+
+
+def _l2(model: "nn.Module", coupling: "Coupling") -> Scores:
+    return magnitude(model, coupling, p=2)
+
+
+CRITERIA: dict[str, Callable[..., Scores]] = {
+    "beta-rank": beta_rank,
+    "l1": _l1,
+    "l2": _l2,
+    "bn-scale": bn_scale,
+    "taylor": taylor,
+    "random": chance,
+}
+
+
+def score(
+    name: str,
+    model: "nn.Module",
+    coupling: "Coupling",
+    batches: Iterable[tuple[Any, Any]],
+    task: "Task",
+    **settings: Any,
+) -> Scores:
+    """Scores (units,) of every group that can be pruned, by the criterion of that name; higher is kept longer.
+
+    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool); random takes seed. The model is
+    left as it was. Raises UsageError on an unknown name or setting.
+    """
+    if name not in CRITERIA:
+        close = get_close_matches(name, CRITERIA, n=1)
+        raise UsageError(
+            f"unknown criterion {name!r}", f"{f'did you mean {close[0]}? ' if close else ''}Use {', '.join(CRITERIA)}"
+        )
+    parameters = inspect.signature(CRITERIA[name]).parameters
+    accepted = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    unknown = [key for key in settings if key not in accepted]
+    if unknown:
+        raise UsageError(f"{name} has no setting {unknown[0]!r}", f"it takes: {', '.join(accepted) or 'no settings'}")
+    if settings.get("direction", "code") not in ("code", "paper"):
+        raise UsageError(f"direction {settings['direction']!r} is unknown", "use code or paper")
+    offered = {"model": model, "coupling": coupling, "batches": batches, "task": task}
+    return CRITERIA[name](**{key: value for key, value in offered.items() if key in parameters}, **settings)
