@@ -44,13 +44,16 @@ def score(
     model: "nn.Module",
     coupling: "Coupling",
     batches: Iterable[tuple[Any, Any]],
-    task: "Task",
+    task: "Task | None" = None,
+    *,
+    seed: int = 0,
     **settings: Any,
 ) -> Scores:
     """Scores (units,) of every group that can be pruned, by the criterion of that name; higher is kept longer.
 
-    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool); random takes seed. The model is
-    left as it was. Raises UsageError on an unknown name or setting.
+    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool). `seed` matters to random, `task` to
+    taylor, and l1, l2, bn-scale and random need no batches. The model is left as it was. Raises UsageError on an unknown
+    name or setting.
     """
     if name not in CRITERIA:
         close = get_close_matches(name, CRITERIA, n=1)
@@ -58,11 +61,11 @@ def score(
             f"unknown criterion {name!r}", f"{f'did you mean {close[0]}? ' if close else ''}Use {', '.join(CRITERIA)}"
         )
     parameters = inspect.signature(CRITERIA[name]).parameters
-    accepted = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    accepted = [key for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY and key != "seed"]
     unknown = [key for key in settings if key not in accepted]
     if unknown:
         raise UsageError(f"{name} has no setting {unknown[0]!r}", f"it takes: {', '.join(accepted) or 'no settings'}")
     if settings.get("direction", "code") not in ("code", "paper"):
         raise UsageError(f"direction {settings['direction']!r} is unknown", "use code or paper")
-    offered = {"model": model, "coupling": coupling, "batches": batches, "task": task}
+    offered = {"model": model, "coupling": coupling, "batches": batches, "task": task, "seed": seed}
     return CRITERIA[name](**{key: value for key, value in offered.items() if key in parameters}, **settings)

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from edgeprune.graph import Coupling
 
 
-def taylor(model: nn.Module, coupling: "Coupling", batches: Iterable[tuple[Any, Any]], task: Task) -> dict[str, Tensor]:
+def taylor(
+    model: nn.Module, coupling: "Coupling", batches: Iterable[tuple[Any, Any]], task: Task | None
+) -> dict[str, Tensor]:
     """Per group (units,): |sum of w * dL/dw over all parameters of the unit|, averaged over the batches.
 
     The sum is signed: it is the derivative of the loss with respect to a common scale of the unit's parameters. The
     model runs in eval mode. Raises UsageError without batches.
     """
+    if task is None:
+        raise UsageError("the Taylor criterion needs a task with a loss", "give a task, or use l1")
     named = parameters_of(model)
     groups = prunable(coupling)
     totals = {group.name: torch.zeros(group.units, dtype=torch.float64) for group in groups}
@@ -45,5 +49,5 @@ def taylor(model: nn.Module, coupling: "Coupling", batches: Iterable[tuple[Any, 
         for parameter, learns in learning.items():
             parameter.requires_grad_(learns)
     if not count:
-        raise UsageError("the Taylor criterion needs calibration data", "give data, or use --recipe l1")
+        raise UsageError("the Taylor criterion needs calibration data", "give data, or use l1")
     return {name: total / count for name, total in totals.items()}

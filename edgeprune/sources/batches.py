@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset, default_collate
+from torch.utils.data import TensorDataset, default_collate
 
 from edgeprune.errors import UsageError
 from edgeprune.sources.augment import Augmentation
-from edgeprune.sources.data import Data, labels_of
+from edgeprune.sources.data import Data, is_loader, labels_of
 
 Batch = tuple[Any, Any]
 EVAL_BATCH = 500
@@ -68,21 +68,21 @@ def loaders(
     """(train, val, test) batches: train is shuffled and augmented, the others are neither. DataLoaders pass through."""
 
     def plain(split: Any) -> Iterable[Batch]:
-        return _pairs(split) if isinstance(split, DataLoader) else Loader(split, min(EVAL_BATCH, max(batch_size, 1)))
+        return _Given(split) if is_loader(split) else Loader(split, min(EVAL_BATCH, max(batch_size, 1)))
 
     train: Iterable[Batch]
-    if isinstance(data.train, DataLoader):
-        train = _pairs(data.train)
+    if is_loader(data.train):
+        train = _Given(data.train)
     else:
         augmentation = data.augmentation if augment else None
         train = Loader(data.train, batch_size, shuffle=True, augmentation=augmentation, drop_last=True, seed=seed)
     return train, plain(data.val), None if data.test is None else plain(data.test)
 
 
-class _pairs:
-    """A user's DataLoader whose several inputs come as a tuple."""
+class _Given:
+    """The user's own batches, whose several inputs come as a tuple."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def __len__(self) -> int:
@@ -101,10 +101,10 @@ def calibration_batches(
     `class_balanced` draws every class equally often, repeating the images of rare ones. Raises UsageError if that is
     asked for without class labels.
     """
-    if isinstance(data.train, DataLoader):
+    if is_loader(data.train):
         if class_balanced:
             raise UsageError("a DataLoader's labels are not known", "give datasets for class-balanced calibration")
-        return list(itertools.islice(_pairs(data.train), max(1, n // batch_size)))
+        return list(itertools.islice(_Given(data.train), max(1, n // batch_size)))
     generator = np.random.default_rng(seed)
     size = len(data.train)  # type: ignore[arg-type]
     if class_balanced:

@@ -96,7 +96,7 @@ def labels_of(split: Any) -> Tensor | None:
 def check_labels(data: Data, where: str) -> Data:
     """The data, if every label of every split is a class and every class is in train and val; else UsageError."""
     for name, split in (("train", data.train), ("val", data.val), ("test", data.test)):
-        labels = None if split is None or isinstance(split, DataLoader) else labels_of(split)
+        labels = None if split is None else labels_of(split)
         if labels is None:
             continue
         if not len(labels):
@@ -112,6 +112,11 @@ def check_labels(data: Data, where: str) -> Data:
             names = ", ".join(data.class_names[index] for index in missing[:5])
             raise UsageError(f"{where}: {name} has no image of class {names}", "add some, or leave the class out")
     return data
+
+
+def is_loader(split: Any) -> bool:
+    """Whether a split is already an iterable of batches, such as a DataLoader, and not a dataset of items."""
+    return not hasattr(split, "__getitem__")
 
 
 def cut_val(train: Any, seed: int) -> tuple[Any, Any]:
@@ -149,7 +154,7 @@ def per_channel(value: float | Sequence[float], channels: int, option: str) -> t
 
 
 def _thin_out(data: Data, ratio: float, seed: int) -> Data:
-    labels = None if isinstance(data.train, DataLoader) else labels_of(data.train)
+    labels = labels_of(data.train)
     if labels is None:
         raise UsageError("--long-tail needs class labels", "leave it out for this task")
     kept = splits.long_tail(labels.numpy(), len(data.class_names), ratio, seed)

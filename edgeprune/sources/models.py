@@ -31,8 +31,14 @@ def load_model(
     """
     model = spec if isinstance(spec, nn.Module) else _build(spec, num_classes, in_channels)
     if weights is not None:
-        apply_weights(model, read_weights(Path(weights)), str(weights))
+        load_weights(model, weights)
     check_finite(model.state_dict())
+    return model
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """The model with the weights of a .safetensors, .pt or .pth file loaded into it. Raises UsageError."""
+    apply_weights(model, read_weights(Path(path)), str(path))
     return model
 
 

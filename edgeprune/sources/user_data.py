@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from edgeprune.errors import UsageError
-from edgeprune.sources.data import Data, check_labels, cut_val, labels_of
+from edgeprune.sources.data import Data, check_labels, cut_val, is_loader, labels_of
 from edgeprune.sources.user_code import call_with, load_object
 
 
@@ -45,28 +44,26 @@ def wrap_data(
     Raises UsageError if train is empty or a loader comes without val.
     """
     for split_name, split in (("train", train), ("val", val), ("test", test)):
-        if split is not None and not (hasattr(split, "__len__") and (isinstance(split, DataLoader) or _indexed(split))):
+        if split is not None and not (
+            hasattr(split, "__len__") and (hasattr(split, "__iter__") or not is_loader(split))
+        ):
             raise UsageError(f"{name}: {split_name} is a {type(split).__name__}", "give a torch Dataset or DataLoader")
     if not len(train):
         raise UsageError(f"{name}: train is empty")
     if val is None:
-        if isinstance(train, DataLoader):
+        if is_loader(train):
             raise UsageError(f"{name}: a DataLoader cannot be cut", "give val as well, or give datasets")
         train, val = cut_val(train, seed)
-    labels = None if isinstance(train, DataLoader) else labels_of(train)
+    labels = labels_of(train)
     if class_names is None and labels is not None:
         class_names = [str(index) for index in range(int(labels.max()) + 1)]
     data = Data(train, val, test, tuple(class_names or ()), _shape(train), tuple(mean or ()), tuple(std or ()), name)
     return data if labels is None else check_labels(data, name)
 
 
-def _indexed(split: Any) -> bool:
-    return hasattr(split, "__getitem__")
-
-
 def _shape(train: Any) -> tuple[int, ...]:
-    inputs = next(iter(train))[0] if isinstance(train, DataLoader) else train[0][0]
+    inputs = next(iter(train))[0] if is_loader(train) else train[0][0]
     first = inputs[0] if isinstance(inputs, tuple | list) else inputs
     if not isinstance(first, Tensor):
         raise UsageError(f"an input is a {type(first).__name__}, not a tensor", "apply ToTensor in your dataset")
-    return tuple(first.shape[1:] if isinstance(train, DataLoader) else first.shape)
+    return tuple(first.shape[1:] if is_loader(train) else first.shape)
