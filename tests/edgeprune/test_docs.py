@@ -1,0 +1,97 @@
+"""The documentation is complete and its commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from edgeprune import errors
+from edgeprune.cli import app
+from edgeprune.config import Config
+from edgeprune.recipe import ALLOCATIONS, recipe_names
+from edgeprune.report import schema, schema_meanings
+from edgeprune.score import CRITERIA
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
+def options(command: str) -> set[str]:
+    parameters = get_command(app).commands[command].params  # type: ignore[attr-defined]
+    return {option for parameter in parameters for option in parameter.opts if option.startswith("-")}
+
+
+def test_the_schema_document_is_up_to_date() -> None:
+    written = schema.DOCUMENT.read_text(encoding="utf-8")
+    assert written == schema.render(), "run: python -m edgeprune.report.schema"
+
+
+def test_no_meaning_is_left_of_a_field_that_is_gone() -> None:
+    fields = {
+        f"{model.__name__}.{field}" for model in schema._models(schema.result.Result) for field in model.model_fields
+    }
+    assert set(schema_meanings.MEANINGS) == fields
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (float | None, "number or null"),
+        (list[float | None] | None, "list of number or null or null"),
+        (dict[str, dict[str, int]], "object of object of integer"),
+        (tuple[float, float], "[number, number]"),
+        (list[schema.result.GroupNote], "list of [GroupNote](#groupnote)"),
+    ],
+)
+def test_types_read_as_json(annotation: object, text: str) -> None:
+    assert schema.type_text(annotation) == text
+
+
+def test_every_option_is_in_the_reference_and_no_other() -> None:
+    documented = set(re.findall(r"`(--?[a-z][a-z-]*)", REFERENCE))
+    assert options("optimize") - documented == set()
+    assert documented - options("optimize") - options("init") == set()
+
+
+def test_every_setting_is_an_option() -> None:
+    assert {f"--{key.replace('_', '-')}" for key in Config.model_fields} <= options("optimize")
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    codes = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)}
+    assert codes | {0, 130} == documented
+
+
+def test_every_recipe_criterion_and_allocation_is_documented() -> None:
+    assert [name for name in recipe_names() if f"`{name}`" not in RECIPES] == []
+    assert [name for name in ALLOCATIONS if f"`{name}`" not in REFERENCE] == []
+    assert [name for name in CRITERIA if name not in recipe_names()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_documentation_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"^(?:\$ )?(edgeprune [^`\n]*)", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        assert words[1] in get_command(app).commands, line  # type: ignore[attr-defined]
+        unknown = {word for word in words[2:] if word.startswith("-")} - options(words[1])
+        assert not unknown, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("https://"):
+            assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name not in index and page.name != "index.md"
+    ] == []
