@@ -18,7 +18,7 @@ class Protocol:
     max_runs: int = 2000
     max_seconds: float = 60.0
     half_width: float = 0.02
-    burst_seconds: float = 0.05
+    burst_seconds: float = 0.02
     burst_runs: tuple[int, int] = (5, 50)
 
     def burst(self, run_ms: float) -> int:
@@ -40,3 +40,4 @@ FULL = Protocol()
 QUICK = Protocol(
     warmup_runs=3, warmup_seconds=0.0, min_runs=30, min_seconds=0.0, max_runs=30, max_seconds=20.0, burst_runs=(3, 15)
 )
+BENCH = Protocol(warmup_runs=5, warmup_seconds=0.1, warmup_max_seconds=5.0, burst_seconds=0.005, burst_runs=(5, 50))

@@ -2,11 +2,9 @@
 
 Each layer is a file of its own in one process. All take turns, a few runs each, round after round, so that noise hits
 all alike and each turn starts with caches that hold other layers' data, as inside a network. A layer's time is the
-median over its turns of the least run of each turn, less the same of an almost empty model. (Ours. On a ResNet-20 the
-sum over its layers is 95 to 97 % of the whole network's time by the same statistic: benchmarks say on which machine.)
+lower quartile over its turns of the least run of each turn, less the same of an almost empty model (ours).
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from profilers.host import cores
 from profilers.host.client import Worker
 from profilers.host.litert_flatbuffer import empty_file, layer_file
 from profilers.layers import LayerCost, LayerKey
+from profilers.statistics import quantile
 
 __all__ = ["LayerCost", "LayerKey", "LayerProber"]
 
@@ -49,8 +49,8 @@ def _batches(keys: Sequence[LayerKey]) -> Iterator[list[LayerKey]]:
 
 
 def turn_time(samples_ms: Sequence[float], burst: int = BURST) -> float:
-    """Median over turns of the least sample of each turn of `burst` runs, ms."""
-    return statistics.median(min(samples_ms[i : i + burst]) for i in range(0, len(samples_ms), burst))
+    """Lower quartile over turns of the least sample of each turn of `burst` runs, ms."""
+    return quantile(sorted(min(samples_ms[i : i + burst]) for i in range(0, len(samples_ms), burst)), 0.25)
 
 
 class LayerProber:
@@ -72,7 +72,7 @@ class LayerProber:
         self.threads = threads
         self.runtime, self.runtime_version, self.overhead_ms = "litert", "", 0.0
         self._seconds, self._on_progress = seconds_per_probe, on_progress
-        self._worker = Worker(affinity=affinity, preload="litert", timeout_s=timeout_s)
+        self._worker = Worker(affinity=cores.choose(threads, affinity), preload="litert", timeout_s=timeout_s)
 
     def __enter__(self) -> Self:
         return self

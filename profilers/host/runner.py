@@ -7,7 +7,7 @@ from typing import Any
 
 from converters.artifact import Artifact
 from profilers import device, statistics
-from profilers.host import conditions
+from profilers.host import conditions, cores
 from profilers.host.client import Worker
 from profilers.measurement import Latency, Measurement, Ratio
 from profilers.protocol import FULL, QUICK, Protocol
@@ -18,8 +18,8 @@ OnProgress = Callable[[str, Latency], None]
 class Lane:
     """One artifact in one process: `turns` are its bursts of samples, ms."""
 
-    def __init__(self, artifact: Artifact, threads: int, affinity: Sequence[int] | None, worker: Worker) -> None:
-        self.artifact, self.threads, self.affinity, self.worker = artifact, threads, tuple(affinity or ()), worker
+    def __init__(self, artifact: Artifact, threads: int, worker: Worker) -> None:
+        self.artifact, self.threads, self.worker = artifact, threads, worker
         self.turns: list[list[float]] = []
         self.loaded: dict[str, Any] = {}
         self.burst = 1
@@ -60,7 +60,7 @@ class Lane:
                 loaded["runtime"],
                 loaded["runtime_version"],
                 loaded["threads"],
-                self.affinity,
+                self.worker.affinity,
                 self.worker.affinity_seen,
                 loaded["delegate"],
             ),
@@ -93,7 +93,8 @@ def peak_memory(
     artifact: Artifact, *, threads: int = 1, affinity: Sequence[int] | None = None, timeout_s: float = 120.0
 ) -> float | None:
     """Peak memory of loading and running, MiB, in a process of its own; None where the system cannot say."""
-    with Worker(affinity=affinity, preload=artifact.format, timeout_s=timeout_s) as worker:
+    pinned = cores.choose(threads, affinity)
+    with Worker(affinity=pinned, preload=artifact.format, timeout_s=timeout_s) as worker:
         return worker.memory(artifact.path, artifact.format, threads)
 
 
@@ -107,14 +108,13 @@ def _measured(
     timeout_s: float,
     on_progress: OnProgress | None,
 ) -> tuple[dict[str, Measurement], dict[str, list[list[float]]]]:
-    protocol = QUICK if quick else FULL
+    protocol, affinity = QUICK if quick else FULL, cores.choose(threads, affinity)
     with ExitStack() as stack:
         before, cpu_before = conditions.snapshot(), time.process_time()
         lanes = {
             name: Lane(
                 artifact,
                 threads,
-                affinity,
                 stack.enter_context(Worker(affinity=affinity, preload=artifact.format, timeout_s=timeout_s)),
             )
             for name, artifact in artifacts.items()
@@ -155,7 +155,8 @@ def measure(
 ) -> dict[str, Measurement]:
     """Latency (ms) and peak memory (MiB) of artifacts, interleaved, by name.
 
-    `rounds` is the least number of A-B-B-A rounds; `affinity` the cores to run on; `quick` 30 runs instead of the full
+    `rounds` is the least number of A-B-B-A rounds; `affinity` the cores to run on (None: chosen, the same
+    for all; (): not pinned); `quick` 30 runs instead of the full
     protocol; `on_progress(name, latency so far)` is called after every turn. Raises MeasurementError,
     RuntimeNotInstalled. Source: MLPerf Mobile's single-stream rules, with the stop rule of `profilers.protocol`.
     """
