@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ def silenced(log: Path | None = None) -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     with contextlib.ExitStack() as stack:
-        diary = stack.enter_context(tempfile.TemporaryFile(mode="w+") if log is None else log.open("a"))
+        diary = stack.enter_context(Path(os.devnull if log is None else log).open("a"))
         for descriptor in (1, 2):
             saved = os.dup(descriptor)
             os.dup2(diary.fileno(), descriptor)

@@ -1,13 +1,13 @@
 """What a converted file holds, in the same words for every format."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from converters.artifact import TensorSpec
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class FileLayer:
 class Contents:
     """All that one file says about itself.
 
-    `params` counts the elements of all float constants, each stored tensor once. `ops` counts operations by the
-    format's own names; `delegated` those inside a delegate's partitions (None: the format decides when it loads).
+    `params` counts the elements of all float constants that have an axis, each stored tensor once. `ops` counts
+    operations by the format's own names, outside and inside delegates; `delegated` those inside (None: the runtime
+    decides when it loads the file).
     """
 
     layers: tuple[FileLayer, ...]
@@ -38,3 +39,10 @@ class Contents:
     transposes: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+def transposed_weight(weight: Array, groups: int) -> Array:
+    """A transposed convolution's weight, (inputs, outputs per group, h, w) in torch and Core ML, as FileLayer has it."""
+    inputs, outputs_per_group, *kernel = weight.shape
+    grouped = weight.reshape(groups, inputs // groups, outputs_per_group, *kernel).swapaxes(1, 2)
+    return grouped.reshape(groups * outputs_per_group, inputs // groups, *kernel)

@@ -27,8 +27,8 @@ def convert(
 ) -> Artifact:
     """Write `module` in eval mode as a float32 file of the given format; `module` is not touched.
 
-    Inputs have the shapes and layout (N, C, H, W) of `example_inputs`. `path` must end in the format's suffix, its folder
-    is made if missing, and it appears whole or not at all. What the libraries print goes to `log`, or nowhere.
+    Inputs have the shapes and layout (N, C, H, W) of `example_inputs`. `path` must end in the format's suffix, its
+    folder is made if missing, and it appears whole or not at all. What the libraries print goes to `log`, or nowhere.
     Raises `ConversionError` (names the op and where it is known its module), `MissingExtra`, `WriteError`.
     """
     if path.suffix != SUFFIXES[format]:

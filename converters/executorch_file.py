@@ -55,12 +55,19 @@ def read(path: Path) -> Contents:
             constants |= graph.constants
     for value in plan.values:
         tensor = value.val
-        if isinstance(tensor, Tensor) and tensor.data_buffer_idx > 0 and tensor.scalar_type.name == "FLOAT":
+        if (
+            isinstance(tensor, Tensor)
+            and tensor.data_buffer_idx
+            and tensor.sizes
+            and tensor.scalar_type.name == "FLOAT"
+        ):
             constants[f"buffer {tensor.data_buffer_idx}"] = prod(tensor.sizes)
 
     def spec(index: int, name: str) -> TensorSpec:
         tensor = plan.values[index].val
-        return TensorSpec(name, tuple(tensor.sizes), _DTYPES.get(tensor.scalar_type.name, tensor.scalar_type.name.lower()))
+        return TensorSpec(
+            name, tuple(tensor.sizes), _DTYPES.get(tensor.scalar_type.name, tensor.scalar_type.name.lower())
+        )
 
     return Contents(
         layers=tuple(layers),
@@ -77,7 +84,7 @@ _DTYPES = {"FLOAT": "float32", "DOUBLE": "float64", "HALF": "float16", "LONG": "
 
 
 class _XnnpackGraph:
-    """One delegate payload: a header, a flatbuffer after XNNPACK's schema, and constants kept under names in the file."""
+    """One delegate payload: a header and a flatbuffer; its constants are kept under names in the file."""
 
     def __init__(self, payload: bytes, store: dict[str, bytes]) -> None:
         graph = _decode(payload)
@@ -95,7 +102,7 @@ class _XnnpackGraph:
         self.constants = {
             self._keys[tensor["constant_buffer_idx"]]: prod(tensor["dims"])
             for tensor in self._values.values()
-            if tensor["constant_buffer_idx"] and tensor["datatype"] == "xnn_datatype_fp32"
+            if tensor["constant_buffer_idx"] and tensor["num_dims"] and tensor["datatype"] == "xnn_datatype_fp32"
         }
 
     def _layer(self, node_type: str, node: dict[str, Any]) -> FileLayer | None:

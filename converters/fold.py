@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 aten = torch.ops.aten
-_OUT_AXIS: dict[Any, int] = {  # layers a batch norm can be folded into -> the axis of the weight that is their output
+LAYER_OPS: dict[Any, int] = {  # layers a batch norm can be folded into -> axis of the weight that is the output
     aten.conv1d.default: 0,
     aten.conv2d.default: 0,
     aten.conv3d.default: 0,
@@ -27,8 +27,8 @@ _OUT_AXIS: dict[Any, int] = {  # layers a batch norm can be folded into -> the a
 def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
     """Export a deep copy of `module` in eval mode and fold its batch norms; `module` itself is not touched.
 
-    The graph has the shapes of `example_inputs`, returns the structure that `module` returns, and holds its weights
-    under their names (a folded layer gains a bias). Whatever `torch.export` raises passes through.
+    The graph has the shapes of `example_inputs`, returns the tensors that `module` returns as one flat tuple, and holds
+    its weights under their names (a folded layer gains a bias). Whatever `torch.export` raises passes through.
     """
     copied = copy.deepcopy(module).cpu().eval()
     program = torch.export.export(copied, tuple(x.detach().cpu() for x in example_inputs), strict=False)
@@ -37,6 +37,7 @@ def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.G
         for node in list(graph_module.graph.nodes):
             if node.target is aten.batch_norm.default and node.args[5] is False:
                 _fold(graph_module, node)
+    graph_module.graph.set_codegen(fx.graph.CodeGen())
     graph_module.graph.eliminate_dead_code()
     _drop_unread_tensors(graph_module)
     graph_module.recompile()
@@ -46,7 +47,7 @@ def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.G
 
 
 def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
-    source, gamma, beta, mean, var = (_value(graph_module, arg) for arg in norm.args[:5])
+    source, gamma, beta, mean, var = (tensor_behind(graph_module, arg) for arg in norm.args[:5])
     scale = (var.double() + norm.args[7]).rsqrt()
     scale = scale if gamma is None else scale * gamma.double()
     shift = -mean.double() * scale
@@ -70,7 +71,7 @@ def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
 
 def _can_fold_into(layer: Any) -> bool:
     """Only a layer read by nobody else, whose weight and bias belong to this one call."""
-    if not isinstance(layer, fx.Node) or layer.target not in _OUT_AXIS or len(layer.users) != 1:
+    if not isinstance(layer, fx.Node) or layer.target not in LAYER_OPS or len(layer.users) != 1:
         return False
     if layer.target is aten.linear.default and layer.meta["val"].ndim != 2:
         return False  # the norm's channel axis is 1, the layer's output axis is the last
@@ -83,14 +84,14 @@ def _can_fold_into(layer: Any) -> bool:
 def _multiply_into(graph_module: fx.GraphModule, layer: fx.Node, scale: Tensor, shift: Tensor) -> None:
     weight_node = layer.args[1]
     assert isinstance(weight_node, fx.Node)
-    weight = _value(graph_module, weight_node)
-    axis = _OUT_AXIS[layer.target]
+    weight = tensor_behind(graph_module, weight_node)
+    axis = LAYER_OPS[layer.target]
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
     weight_name = str(weight_node.target)
     _set_tensor(graph_module, weight_name, (weight.double() * scale.reshape(shape)).to(weight.dtype))
     bias_node = layer.args[2] if len(layer.args) > 2 else layer.kwargs.get("bias")
     if isinstance(bias_node, fx.Node):
-        bias = _value(graph_module, bias_node).double() * scale + shift
+        bias = tensor_behind(graph_module, bias_node).double() * scale + shift
         _set_tensor(graph_module, str(bias_node.target), bias.to(weight.dtype))
         return
     with graph_module.graph.inserting_before(layer):
@@ -100,7 +101,7 @@ def _multiply_into(graph_module: fx.GraphModule, layer: fx.Node, scale: Tensor, 
     layer.kwargs = {key: value for key, value in layer.kwargs.items() if key != "bias"}
 
 
-def _value(graph_module: fx.GraphModule, arg: Any) -> Any:
+def tensor_behind(graph_module: fx.GraphModule, arg: Any) -> Any:
     """The tensor behind a get_attr node; anything else unchanged."""
     if isinstance(arg, fx.Node) and arg.op == "get_attr":
         owner, _, name = str(arg.target).rpartition(".")

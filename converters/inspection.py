@@ -1,4 +1,4 @@
-"""Look into a converted file: how many parameters, how wide, which operations. The proof that pruning reached the file."""
+"""Look into a converted file: parameters, widths, operations. The proof that pruning reached the file."""
 
 import importlib
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 
 from converters.artifact import Format, TensorSpec, size_bytes
+from converters.chatter import silenced
 from converters.contents import Contents
 from converters.errors import InspectionError
 
@@ -14,10 +15,11 @@ from converters.errors import InspectionError
 class Inspection:
     """Facts read from a file, none from the network it was made of.
 
-    `params` counts the elements of all float constants in the file. `widths` are the output channels of its convolution
-    and linear layers in the file's order, and `weight_shapes` their weights as (outputs, inputs per group, kernel height,
-    kernel width). `ops` counts operations by the format's names, outside and inside delegates; `delegated` those inside
-    (None where the runtime decides when it loads the file) and `delegated_share` their part of all, 0 to 1.
+    `params` counts the elements of all float constants in the file. `widths` are the output channels of its
+    convolution and linear layers in the file's order, and `weight_shapes` their weights as (outputs, inputs per group,
+    kernel height, kernel width). `ops` counts operations by the format's names, outside and inside delegates;
+    `delegated` those inside (None where the runtime decides when it loads the file) and `delegated_share` their part
+    of all, 0 to 1.
     """
 
     format: Format
@@ -37,7 +39,8 @@ def read(path: Path, format: Format) -> Contents:
     """Everything in the file, weights included. Raises `InspectionError` if it is missing or not of that format."""
     if not path.exists():
         raise InspectionError(f"There is no file {path}", "Convert the model first.")
-    contents: Contents = importlib.import_module(f"converters.{format}_file").read(path)
+    with silenced():
+        contents: Contents = importlib.import_module(f"converters.{format}_file").read(path)
     return contents
 
 

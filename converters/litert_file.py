@@ -58,7 +58,9 @@ def read(path: Path) -> Contents:
     float_buffers = {
         tensor.buffer: int(np.prod(tensor.shape))
         for tensor in graph.tensors
-        if dtypes[tensor.type].startswith("float") and model.buffers[tensor.buffer].data is not None
+        if dtypes[tensor.type].startswith("float")
+        and len(tensor.shape)
+        and model.buffers[tensor.buffer].data is not None
     }
 
     def spec(name: bytes, index: int) -> TensorSpec:
