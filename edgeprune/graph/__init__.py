@@ -1,0 +1,25 @@
+"""Channel coupling: trace a network, find its channel groups, remove channels, prove the result."""
+
+from edgeprune.graph.coupling import ChannelGroup, Coupling, ParamSlice
+from edgeprune.graph.errors import ProofError, SurgeryError, TraceError
+from edgeprune.graph.groups import find_groups
+from edgeprune.graph.layers import AxisPart, Layer
+from edgeprune.graph.surgery import prune
+from edgeprune.graph.trace import Trace, trace
+from edgeprune.graph.widths import Widths
+
+__all__ = [
+    "AxisPart",
+    "ChannelGroup",
+    "Coupling",
+    "Layer",
+    "ParamSlice",
+    "ProofError",
+    "SurgeryError",
+    "Trace",
+    "TraceError",
+    "Widths",
+    "find_groups",
+    "prune",
+    "trace",
+]
