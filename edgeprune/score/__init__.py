@@ -51,8 +51,8 @@ def score(
 ) -> Scores:
     """Scores (units,) of every group that can be pruned, by the criterion of that name; higher is kept longer.
 
-    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool). `seed` matters to random, `task` to
-    taylor, and l1, l2, bn-scale and random need no batches. The model is left as it was. Raises UsageError on an unknown
+    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool). `seed` matters to random, `task`
+    to taylor; l1, l2, bn-scale and random need no batches. The model is left as it was. Raises UsageError on an unknown
     name or setting.
     """
     if name not in CRITERIA:

@@ -42,7 +42,7 @@ def producers(model: nn.Module, group: "ChannelGroup") -> list["ParamSlice"]:
 
 def by_entry(tensor: Tensor, axis: int) -> Tensor:
     """A tensor as (entries of the axis, everything else), float64 on the CPU and without gradient."""
-    return tensor.detach().to("cpu", torch.float64).movedim(axis, 0).flatten(1)
+    return tensor.detach().to("cpu", torch.float64).movedim(axis, 0).reshape(tensor.shape[axis], -1)
 
 
 def per_unit(entries: Tensor, index: Tensor) -> Tensor:
