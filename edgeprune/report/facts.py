@@ -154,7 +154,8 @@ def _quality(result: Result) -> str:
     shown = f", at {metric_text(name, pruned)} {metric_name(name).lower()} on {result.data.final_split}"
     if dense is None or unpruned(result):
         return shown
-    return f"{shown} (dense {metric_text(name, dense)}, {metric_change(name, dense, pruned)})"
+    change = metric_change(name, dense, pruned).replace(" pts", " points")
+    return f"{shown} (dense {metric_text(name, dense)}, {change})"
 
 
 def _provenance(result: Result) -> str:

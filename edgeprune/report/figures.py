@@ -187,7 +187,7 @@ def _as_percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
 
-def _short(name: str, longest: int = 28) -> str:
+def _short(name: str, longest: int = 24) -> str:
     return name if len(name) <= longest else f"{name[: longest // 2 - 1]}…{name[-(longest // 2) :]}"
 
 

@@ -15,7 +15,7 @@ def with_ratio(low: float, high: float) -> Result:
 def test_the_headline_of_a_met_budget() -> None:
     assert facts.headline(sample()) == (
         "Budget met: builtin:resnet20 takes 0.279 ms instead of 0.570 ms (48.9 % of dense; asked: latency 50%), "
-        "2.04 times faster, at 92.51 % accuracy on test (dense 93.14 %, -0.63 pts), "
+        "2.04 times faster, at 92.51 % accuracy on test (dense 93.14 %, -0.63 points), "
         "measured on AMD EPYC 7B13, LiteRT, 1 thread."
     )
 
