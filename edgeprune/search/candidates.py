@@ -52,13 +52,13 @@ def _fits(choice: Counts, limits: Sequence[Limit], shares: Mapping[str, float]) 
 
 def finer(
     counts: Counts,
-    step: int,
     menus: Menus,
+    fine: Menus,
     curves: Mapping[str, Curve],
     limits: Sequence[Limit],
     least: Mapping[str, float],
 ) -> Choice | None:
-    """`counts` with one group widened in steps of `step` channels, below its next menu entry: the least loss that fits.
+    """`counts` with one group widened along `fine`, below its next entry of `menus`: the least loss that fits.
 
     `least[name]` is the prediction that has to be exceeded for it to be worth a measurement. None when nothing fits.
     """
@@ -69,7 +69,7 @@ def finer(
         above = next((w for w in menu if w > here), None)
         if g not in curves or above is None:
             continue
-        for width in range((here // step + 1) * step, above, step):
+        for width in (w for w in fine[g] if here < w < above):
             wider = {**counts, g: width}
             if not _fits(wider, limits, {}) or any(m.predict(wider) <= least.get(m.name, 0.0) for m in limits):
                 continue

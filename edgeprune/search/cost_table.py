@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeprune.allocate.sizes import TIED, dense_channels
 from edgeprune.graph import AxisPart, Coupling, Layer
-from edgeprune.search.costs import TIED, Menus
+from edgeprune.search.costs import Menus
 from edgeprune.search.problem import Array
 from profilers.layers import LayerKey
 
@@ -54,7 +55,7 @@ class CostTable:
         max_probes: int = MAX_PROBES,
     ) -> None:
         self._axes = _grids(coupling, menus, max_probes)
-        keys = {layer.name: _keys(layer, *self._axes[layer.name]) for layer in coupling.layers}
+        keys = {layer: _keys(layer, *self._axes[layer]) for layer in coupling.layers}
         wanted = sorted({key for grid in keys.values() for key in grid}, key=repr)
         known = dict(store.get(wanted)) if store is not None else {}
         missing = [key for key in wanted if key not in known]
@@ -63,17 +64,19 @@ class CostTable:
             store.put(fresh)
         self.probed, self.reused = len(missing), len(wanted) - len(missing)
         known |= fresh
-        self._ms: dict[str, Array] = {}
-        for name, grid in keys.items():
-            ins, outs = self._axes[name]
-            self._ms[name] = np.array([known[key] for key in grid], dtype=np.float64).reshape(len(ins), len(outs))
+        self._ms: dict[Layer, Array] = {}
+        for layer, grid in keys.items():
+            ins, outs = self._axes[layer]
+            self._ms[layer] = layer.repeats * np.array([known[key] for key in grid], dtype=np.float64).reshape(
+                len(ins), len(outs)
+            )
 
     def ms(self, layer: Layer, c_in: Array, c_out: Array) -> Array:
         """Milliseconds at (c_in, c_out), which broadcast; outside the grid the nearest edge is taken."""
-        ins, outs = self._axes[layer.name]
+        ins, outs = self._axes[layer]
         stairs = np.minimum(np.ceil(np.asarray(c_out) / STAIR) * STAIR, np.maximum(outs[-1], c_out))
         x, y = np.broadcast_arrays(np.asarray(c_in, dtype=np.float64), stairs)
-        grid = self._ms[layer.name]
+        grid = self._ms[layer]
         i, a = _bracket(ins, x)
         j, b = _bracket(outs, y)
         i1, j1 = np.minimum(i + 1, len(ins) - 1), np.minimum(j + 1, len(outs) - 1)
@@ -90,11 +93,11 @@ def _bracket(points: Sequence[int], x: Array) -> tuple[np.ndarray, Array]:
     return i, np.clip((x - axis[i]) / span, 0.0, 1.0)
 
 
-def _grids(coupling: Coupling, menus: Menus, max_probes: int) -> dict[str, tuple[list[int], list[int]]]:
+def _grids(coupling: Coupling, menus: Menus, max_probes: int) -> dict[Layer, tuple[list[int], list[int]]]:
     """Grid widths of both axes of each layer: as many points an axis as keep the probes below `max_probes`."""
     for points in range(16, 1, -1):
-        axes = {layer.name: _axes(layer, menus, points) for layer in coupling.layers}
-        keys = {key for layer in coupling.layers for key in _keys(layer, *axes[layer.name])}
+        axes = {layer: _axes(layer, menus, points) for layer in coupling.layers}
+        keys = {key for layer in coupling.layers for key in _keys(layer, *axes[layer])}
         if len(keys) <= max_probes:
             break
     return axes
@@ -129,7 +132,7 @@ def _keys(layer: Layer, ins: Sequence[int], outs: Sequence[int]) -> list[LayerKe
 
 def layer_key(layer: Layer, c_in: int, c_out: int) -> LayerKey:
     """The layer at other widths, as the profiler knows it."""
-    dense_in, dense_out = (sum(part.channels for part in parts) for parts in (layer.in_parts, layer.out_parts))
+    dense_in, dense_out = dense_channels(layer)
     groups = layer.groups * c_out // dense_out if layer.op in TIED else layer.groups
     return LayerKey(
         op=layer.op,

@@ -14,6 +14,7 @@ from math import prod
 
 import numpy as np
 
+from edgeprune.allocate import sizes
 from edgeprune.graph import AxisPart, Coupling, Layer
 from edgeprune.search.problem import Array, Factor, Row
 
@@ -21,31 +22,20 @@ LayerCost = Callable[[Layer, Array, Array], Array]
 Menus = Mapping[str, tuple[int, ...]]
 Counts = Mapping[str, int]
 
-TIED = ("depthwise", "grouped")  # ops whose two widths move together
-
 
 def macs(layer: Layer, c_in: Array, c_out: Array) -> Array:
     """Multiply-accumulates of one image through a layer of these widths."""
-    pixels = prod(layer.in_hw if layer.op == "conv_transpose2d" else layer.out_hw)
-    return np.asarray(weights(layer, c_in, c_out) * pixels)
-
-
-def weights(layer: Layer, c_in: Array, c_out: Array) -> Array:
-    """Weight entries of a layer of these widths, without bias. Grouped convolutions keep their channels per group."""
-    if layer.op in TIED:
-        per_group = sum(part.channels for part in layer.in_parts) // layer.groups
-        return np.asarray(prod(layer.kernel) * per_group * c_out + 0.0 * c_in)
-    return np.asarray(prod(layer.kernel) * c_in * c_out / layer.groups)
+    return np.asarray(sizes.macs(layer, c_in, c_out))
 
 
 def file_bytes(layer: Layer, c_in: Array, c_out: Array) -> Array:
     """Bytes of a layer in a float32 file: weights, and one bias per channel (batch norm is folded into it)."""
-    return np.asarray(4.0 * (weights(layer, c_in, c_out) + c_out))
+    return np.asarray(4.0 * (sizes.weights(layer, c_in, c_out) + c_out))
 
 
 def activations(layer: Layer, c_in: Array, c_out: Array) -> Array:
     """Output elements of a layer: what element-wise ops behind it (adds, activations, gates) have to touch."""
-    return np.asarray(prod(layer.out_hw) * c_out + 0.0 * c_in)
+    return np.asarray(layer.repeats * prod(layer.out_hw) * c_out + 0.0 * c_in)
 
 
 def at(layer: Layer, cost: LayerCost, c_in: float, c_out: float) -> float:
@@ -75,7 +65,7 @@ def expand(
 ) -> tuple[float, list[Factor]]:
     """f(x0, y0) and the terms of one layer over its prunable groups."""
     x0, y0 = (np.float64(c) for c in here)
-    tied = layer.op in TIED
+    tied = layer.op in sizes.TIED
     ins = {} if tied else _shifts(layer.in_parts, menus, around)
     outs = _shifts(layer.out_parts, menus, around)
 

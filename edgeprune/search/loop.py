@@ -210,7 +210,8 @@ class _Loop:
         tried = [r.counts for r in self.rounds]
         least = {self.latency.name: self.latency.predict(best.counts)}
         for step in FINER_STEPS:
-            found = finer(best.counts, step, self.menus, self.curves, self.limits, least)
+            fine = self.coupling.menu(step)
+            found = finer(best.counts, self.menus, fine, self.curves, self.limits, least)
             if found is not None and found not in tried:
                 return found, f"finer by {step}"
         return None
