@@ -1,6 +1,7 @@
 """Images in folders: DIR/train/CLASS/*.png, DIR/val/CLASS/*.png and perhaps DIR/test/CLASS/*.png."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FolderImages(Dataset[tuple[Tensor, int]]):
-    """RGB images (3, size, size), decoded when first asked for and kept as bytes if all of them fit into `keep_mib`."""
+    """RGB images (3, size, size), kept as bytes once decoded if all of them fit into `keep_mib`."""
 
     def __init__(
         self,
@@ -47,16 +48,25 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
     def take(self, indices: Tensor) -> "FolderImages":
         """The images at the indices (N,)."""
         paths = [self.paths[index] for index in indices.tolist()]
-        return FolderImages(paths, self.labels[indices], self.size, self.mean, self.std)
+        part = FolderImages(paths, self.labels[indices], self.size, self.mean, self.std)
+        part._decoded = self._decoded
+        return part
+
+    def check(self) -> "FolderImages":
+        """These images, all of them decoded now if they are kept; else every header read. Raises UsageError."""
+        for path in self.paths:
+            if self._keep:
+                self._read(path)
+            else:
+                with _opened(path):
+                    pass
+        return self
 
     def _read(self, path: Path) -> Tensor:
         if path in self._decoded:
             return self._decoded[path]
-        try:
-            with Image.open(path) as image:
-                pixels = torch.from_numpy(_fit(image.convert("RGB"), self.size)).permute(2, 0, 1).contiguous()
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise UsageError(f"{path} is no readable image: {error}", "replace or remove it") from error
+        with _opened(path) as image:
+            pixels = torch.from_numpy(_fit(image.convert("RGB"), self.size)).permute(2, 0, 1).contiguous()
         if self._keep:
             self._decoded[path] = pixels
         return pixels
@@ -72,7 +82,7 @@ def load(
     """The images under the folder, shorter side resized to `image_size` (224) and the centre cut out.
 
     Classes are the folders of train/ in alphabetical order. Without val/ a tenth of train is cut off. mean and std
-    default to ImageNet's. Raises UsageError on missing folders, classes without images, unreadable images (when read).
+    default to ImageNet's. Raises UsageError on missing folders, classes without images, unreadable images.
     """
     place = Path(folder)
     if not (place / "train").is_dir():
@@ -85,7 +95,7 @@ def load(
         raise UsageError(f"{place / 'train'} has {len(names)} class folders", "one folder a class, at least two")
 
     def part(split: str) -> FolderImages:
-        return FolderImages(*_list(place / split, names), size, mean_, std_)
+        return FolderImages(*_list(place / split, names), size, mean_, std_).check()
 
     test = part("test") if (place / "test").is_dir() else None
     train, val = (part("train"), part("val")) if (place / "val").is_dir() else cut_val(part("train"), seed)
@@ -93,6 +103,15 @@ def load(
     augmentation = Augmentation(shift=2 if size <= SMALL else 0, flip=True, crop=crop, fill=black(mean_, std_))
     data = Data(train, val, test, names, (3, size, size), mean_, std_, place.resolve().name, augmentation)
     return check_labels(data, str(place))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} is no readable image: {error}", "replace or remove it") from error
 
 
 def _list(split: Path, names: tuple[str, ...]) -> tuple[list[Path], Tensor]:
