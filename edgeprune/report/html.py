@@ -15,6 +15,8 @@ from edgeprune.files import write_text
 from edgeprune.report import facts, figures, text
 from edgeprune.result import Result
 
+_COUNTERS = ("monotonic_s", "busy_s", "steal_s")  # since boot: of use only as differences, which the flags tell
+
 
 def write_report(result: Result, path: Path, measurements: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write the report of a run.
@@ -79,9 +81,10 @@ def _flags(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> lis
 
 
 def _plain(value: Any) -> str:
-    """JSON types as a reader would write them down."""
+    """JSON types as a reader would write them down; what is unknown is left out."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{str(key).replace('_', ' ')} {_plain(part)}" for key, part in value.items())
+        known = {str(key): part for key, part in value.items() if part is not None and key not in _COUNTERS}
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(part)}" for key, part in known.items())
     if isinstance(value, list | tuple):
         return ", ".join(_plain(part) for part in value)
     if isinstance(value, bool):

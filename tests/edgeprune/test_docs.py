@@ -8,6 +8,7 @@ import pytest
 from typer.main import get_command
 
 from edgeprune import errors
+from edgeprune.allocate import densities, precrop
 from edgeprune.cli import app
 from edgeprune.config import Config
 from edgeprune.recipe import ALLOCATIONS, recipe_names
@@ -71,6 +72,7 @@ def test_every_recipe_criterion_and_allocation_is_documented() -> None:
     assert [name for name in recipe_names() if f"`{name}`" not in RECIPES] == []
     assert [name for name in ALLOCATIONS if f"`{name}`" not in REFERENCE] == []
     assert [name for name in CRITERIA if name not in recipe_names()] == []
+    assert [name for name in (*densities.NAMES, *precrop.RULES) if f"`{name}`" not in RECIPES] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

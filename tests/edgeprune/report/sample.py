@@ -1,9 +1,11 @@
 """A run as `edgeprune optimize` leaves it: ResNet-20 on Fashion-MNIST at half its latency (plausible, invented)."""
 
+import json
 import random
 from typing import Any
 
 from edgeprune.result import Result
+from profilers.measurement import Device, Latency, Measurement
 
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 DENSE_RECALL = [0.883, 0.988, 0.901, 0.934, 0.902, 0.986, 0.785, 0.979, 0.989, 0.967]
@@ -53,16 +55,30 @@ def emulated_sample() -> Result:
 
 
 def measurements(seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Raw samples of both networks, as in measurements.jsonl."""
+    """Both networks as in measurements.jsonl, with raw samples."""
     draw = random.Random(seed)
     made = {}
     for name, centre in (("dense", 0.570), ("pruned", 0.279)):
         samples = [centre * (0.99 + draw.expovariate(50)) for _ in range(600)]
-        before = {"load": [0.8, 0.9, 1.1], "governor": "performance", "cpu_mhz": 2450.2}
-        made[name] = {"samples_ms": samples, "conditions_before": before, "kind": "measured"}
-        made[name] |= {"conditions_after": {**before, "load": [1.2, 1.0, 1.1]}, "flags": []}
-    made["pruned"]["flags"] = ["machine busy: load 2.3 on 2 cores"]
+        measured = Measurement(
+            artifact_sha256="3f2a" * 16,
+            latency=Latency(centre, 0.98 * centre, 1.07 * centre, min(samples), (0.995 * centre, 1.005 * centre), 600),
+            samples_ms=tuple(samples),
+            load_ms=1.2,
+            first_ms=2.0 * centre,
+            peak_memory_mib=2.0,
+            device=Device("build-7", "AMD EPYC 7B13", "Linux 6.1", 2, "litert", "2.3.0", 1, (0,), (0,)),
+            conditions_before=_conditions(0.8, 91_000.0),
+            conditions_after=_conditions(1.2, 91_030.0),
+            flags=("machine busy: load 2.3 on 2 cores",) if name == "pruned" else (),
+        )
+        made[name] = json.loads(json.dumps(measured.to_json()))
     return made
+
+
+def _conditions(load: float, monotonic: float) -> dict[str, Any]:
+    seen = {"time": "2026-11-22T23:46:00Z", "monotonic_s": monotonic, "load_1min": load, "cores": 2}
+    return {**seen, "governor": "performance", "clock_mhz": None, "busy_s": 45_123.4, "steal_s": 12.0}
 
 
 def _network(recall: list[float], macs: int, params: int, size: int, median: float, memory: float) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def test_the_numbers_are_there() -> None:
     assert "asked 14, widths are multiples of 8" in page.text
     assert "edgeprune optimize --model builtin:resnet20" in page.text
     assert "Doubtful measurement, pruned: machine busy: load 2.3 on 2 cores" in page.text
-    assert "governor performance" in page.text
+    assert "load 1min 0.8, cores 2, governor performance" in page.text
+    assert "45123" not in page.text
     assert "not measured" not in page.text
     assert "emulated" not in page.text
 
