@@ -6,6 +6,7 @@ numbers that were not measured are called so wherever they appear.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from edgeprune.report import text
@@ -57,10 +58,11 @@ def requirement(result: Result, kind: str) -> Requirement | None:
 
 
 def primary(result: Result, network: Network) -> float | None:
-    """The metric that the run maximised, on the final split."""
+    """The metric that the run maximised, on the final split; None where it is no finite number."""
     name = result.primary_metric
     value = getattr(network, name) if name in METRICS else None
-    return network.metrics.get(name) if value is None else value
+    value = network.metrics.get(name) if value is None else value
+    return value if value is not None and isfinite(value) else None
 
 
 def metric_name(name: str) -> str:

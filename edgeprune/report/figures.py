@@ -6,6 +6,7 @@ light and in dark. Names from outside are HTML-escaped, because Plotly reads a l
 
 from collections.abc import Mapping
 from html import escape
+from math import isfinite, nan
 from typing import Any
 
 from edgeprune.report import facts
@@ -161,14 +162,16 @@ def recovery(result: Result) -> Spec | None:
         return None
     name = result.primary_metric
     scale = 100.0 if name in facts.METRICS else 1.0
-    points = [(i + 1, scale * epoch[name]) for i, epoch in enumerate(result.recovery.epochs) if name in epoch]
+    points = [
+        (i + 1, scale * epoch[name]) for i, epoch in enumerate(result.recovery.epochs) if isfinite(epoch.get(name, nan))
+    ]
     if not points:
         return None
     known = facts.METRICS.get(name)
     layout = _layout(280, "Epoch", f"{known} on val, %" if known else f"{escape(name)} on val")
     layout["xaxis"]["dtick"] = max(1, len(points) // 8)
     dense = result.dense.val_metrics.get(name)
-    if dense is not None:
+    if dense is not None and isfinite(dense):
         layout["shapes"] = [_line(x0=0, x1=1, xref="paper", y0=scale * dense, y1=scale * dense, color="--dense")]
         shown = [*(y for _, y in points), scale * dense]
         layout["yaxis"]["range"] = _padded(shown)  # Plotly's own range would ignore the line

@@ -1,10 +1,14 @@
 """Numbers as text: three significant digits, a unit that fits, and "not measured" where there is none."""
 
+from math import isfinite
+
 MISSING = "not measured"
 
 
 def significant(value: float, digits: int = 3) -> str:
     """`value` with that many significant digits and no exponent; whole digits are kept: 0.570, 12.3, 1234."""
+    if not isfinite(value):
+        return str(value)
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
 

@@ -196,6 +196,17 @@ def test_a_class_that_the_split_lacks_is_said_to_be_missing() -> None:
     assert "T-shirt not in the split not in the split" in Page(render(Result.model_validate(run), {})).text
 
 
+def test_a_metric_that_is_no_number_leaves_a_gap_not_a_broken_page() -> None:
+    run = custom_task_sample().model_dump()
+    run["pruned"]["metrics"]["mean_iou"] = float("nan")
+    run["recovery"] = {**sample().model_dump()["recovery"], "epochs": [{"mean_iou": float("nan")}, {"mean_iou": 0.7}]}
+    source = render(Result.model_validate(run), measurements())
+    drawn = figures_of(source)
+    assert [trace["name"] for trace in drawn["tradeoff"]["data"]] == ["dense"]  # type: ignore[attr-defined]
+    assert drawn["recovery"]["data"][0]["y"] == [0.7]  # type: ignore[index]
+    assert "NaN" not in json.dumps(drawn)
+
+
 def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_report(sample(), tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -15,6 +15,7 @@ from edgeprune.report import text
         (0, "0.00"),
         (99.96, "100"),
         (5.9, "5.90"),
+        (float("nan"), "nan"),
     ],
 )
 def test_significant(value: float, shown: str) -> None:
