@@ -93,7 +93,7 @@ def write_template(path: Path, *, force: bool = False) -> None:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.", metavar="[FILE]")] = Path("edgeprune.yaml"),
+    path: Annotated[Path, typer.Argument(help="File to write.", metavar="FILE")] = Path("edgeprune.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Path and keys as JSON on stdout.")] = False,
 ) -> None:
