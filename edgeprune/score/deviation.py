@@ -27,10 +27,12 @@ class Deviations:
         if isinstance(layer, nn.Linear):
             inputs, outputs = _as_image(inputs), _as_image(outputs)
         self.n += len(outputs)
-        self.outputs = self.outputs + outputs.sum(0, dtype=torch.float64)
-        self.outputs_squared = self.outputs_squared + outputs.square().sum(0, dtype=torch.float64)
-        self.patches = self.patches + patch_means(layer, inputs).sum(0)
-        self.patches_squared = self.patches_squared + patch_means(layer, inputs.square()).sum(0)
+        self.outputs = self.outputs + outputs.sum(0).double()
+        self.outputs_squared = self.outputs_squared + outputs.square().sum(0).double()
+        self.patches = self.patches + patch_means(layer, inputs.sum(0, keepdim=True)).squeeze(0)
+        self.patches_squared = self.patches_squared + patch_means(layer, inputs.square().sum(0, keepdim=True)).squeeze(
+            0
+        )
 
     def output_sd(self) -> Tensor:
         """Population standard deviation over the images, of every output: (C_out, positions)."""
@@ -48,7 +50,7 @@ def patch_means(layer: Scored, inputs: Tensor) -> Tensor:
     """
     groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     n, channels, *space = inputs.shape
-    means = inputs.reshape(n, groups, channels // groups, *space).mean(2, dtype=torch.float64)
+    means = inputs.reshape(n, groups, channels // groups, *space).mean(2).double()
     if isinstance(layer, nn.Linear):
         return means
     kernel = torch.ones(groups, 1, *layer.kernel_size, dtype=means.dtype, device=means.device)
