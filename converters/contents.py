@@ -42,7 +42,7 @@ class Contents:
 
 
 def transposed_weight(weight: Array, groups: int) -> Array:
-    """A transposed convolution's weight, (inputs, outputs per group, h, w) in torch and Core ML, as FileLayer has it."""
+    """A transposed convolution, (inputs, outputs per group, h, w) in torch and Core ML, as FileLayer has it."""
     inputs, outputs_per_group, *kernel = weight.shape
     grouped = weight.reshape(groups, inputs // groups, outputs_per_group, *kernel).swapaxes(1, 2)
     return grouped.reshape(groups * outputs_per_group, inputs // groups, *kernel)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import importlib
 import importlib.metadata
 import os
@@ -33,7 +34,7 @@ def convert(
     """
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
-    with _whole_or_not(path) as temporary, silenced(log):
+    with _whole_or_not(path) as temporary, silenced(log), _no_garbage_collection():
         backend = _backend(format)
         graph_module = _export(module, example_inputs)
         try:
@@ -104,6 +105,18 @@ def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> 
         op=f"aten.{name}" if name else None,
         module_path=path,
     )
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Tracing makes millions of small objects; scanning them again and again takes 40 % of a LiteRT conversion."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _first_line(error: Exception) -> str:

@@ -75,8 +75,6 @@ def _can_fold_into(layer: Any) -> bool:
         return False
     if layer.target is aten.linear.default and layer.meta["val"].ndim != 2:
         return False  # the norm's channel axis is 1, the layer's output axis is the last
-    if layer.target is aten.conv_transpose2d.input and len(layer.args) > 6 and layer.args[6] != 1:
-        return False  # grouped: axis 1 of the weight counts the outputs of one group
     weights = [arg for arg in layer.args[1:3] if isinstance(arg, fx.Node)]
     return all(weight.op == "get_attr" and len(weight.users) == 1 for weight in weights)
 
@@ -85,10 +83,15 @@ def _multiply_into(graph_module: fx.GraphModule, layer: fx.Node, scale: Tensor, 
     weight_node = layer.args[1]
     assert isinstance(weight_node, fx.Node)
     weight = tensor_behind(graph_module, weight_node)
-    axis = LAYER_OPS[layer.target]
-    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+    ones = [1] * (weight.ndim - 2)
+    if LAYER_OPS[layer.target] == 0:
+        scaled = weight.double() * scale.reshape(-1, 1, *ones)
+    else:  # (inputs, outputs per group): the inputs of one group are neighbours
+        groups: Any = layer.args[6] if len(layer.args) > 6 else 1
+        per_group = scale.reshape(groups, 1, -1, *ones)
+        scaled = (weight.double().reshape(groups, -1, *weight.shape[1:]) * per_group).reshape(weight.shape)
     weight_name = str(weight_node.target)
-    _set_tensor(graph_module, weight_name, (weight.double() * scale.reshape(shape)).to(weight.dtype))
+    _set_tensor(graph_module, weight_name, scaled.to(weight.dtype))
     bias_node = layer.args[2] if len(layer.args) > 2 else layer.kwargs.get("bias")
     if isinstance(bias_node, fx.Node):
         bias = tensor_behind(graph_module, bias_node).double() * scale + shift
