@@ -103,6 +103,8 @@ class Worker:
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
         """Send one command and wait for its answer."""
+        if self._stderr.closed:
+            raise errors.MeasurementError("the measuring process is already closed")
         self._wait_ready()
         assert self._process.stdin is not None
         try:
@@ -144,8 +146,6 @@ class Worker:
         return line
 
     def _died(self) -> errors.MeasurementError:
-        if self._stderr.closed:
-            return errors.MeasurementError("the measuring process is already closed")
         code = self._process.wait()
         reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._stderr.seek(0)
