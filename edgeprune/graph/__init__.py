@@ -4,6 +4,7 @@ from edgeprune.graph.coupling import ChannelGroup, Coupling, ParamSlice
 from edgeprune.graph.errors import ProofError, SurgeryError, TraceError
 from edgeprune.graph.groups import find_groups
 from edgeprune.graph.layers import AxisPart, Layer
+from edgeprune.graph.proof import Proof, prove, prune_proved
 from edgeprune.graph.surgery import prune
 from edgeprune.graph.trace import Trace, trace
 from edgeprune.graph.widths import Widths
@@ -14,12 +15,15 @@ __all__ = [
     "Coupling",
     "Layer",
     "ParamSlice",
+    "Proof",
     "ProofError",
     "SurgeryError",
     "Trace",
     "TraceError",
     "Widths",
     "find_groups",
+    "prove",
     "prune",
+    "prune_proved",
     "trace",
 ]

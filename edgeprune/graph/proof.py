@@ -1,0 +1,175 @@
+"""The proof of a surgery, before it is accepted.
+
+On generic float64 weights the pruned network must equal the oracle, and a consumer whose inputs are permuted must
+move the output: without the second half an equality proves nothing. All groups are proved at once; what fails is
+found by bisection, put back, and reported.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.errors import ProofError
+from edgeprune.graph.generic import generic_copy, generic_inputs
+from edgeprune.graph.layers import Layer
+from edgeprune.graph.oracle import run_dense
+from edgeprune.graph.surgery import make_widths, prune
+from edgeprune.graph.trace import Trace, switched
+from edgeprune.graph.widths import Widths
+
+TOLERANCE = 1e-9
+NOTICED = 1e-3
+MISWIRED = 12
+_DRAWS = 3
+
+
+@dataclass(frozen=True)
+class Proof:
+    """`max_rel_error`: largest difference to the oracle over its largest output. `miswired_rel_change`: the smallest
+    such change caused by permuting the inputs of one consumer. `frozen`: groups that were put back, with the reason.
+    """
+
+    max_rel_error: float
+    miswired_rel_change: float
+    frozen: dict[str, str] = field(default_factory=dict)
+    ok: bool = False
+
+
+def prove(model: nn.Module, trace: Trace, coupling: Coupling, kept: dict[str, Tensor]) -> Proof:
+    """Prove that pruning `model` to `kept`, without the groups in the result's `frozen`, is exact.
+
+    Raises SurgeryError if the kept set is not legal.
+    """
+    coupling.check(kept)
+    proof = Proof(torch.inf, 0.0)
+    for seed in range(_DRAWS):
+        proof = _Prover(model, trace, coupling, seed).prove(kept)
+        if proof.ok:
+            break
+    return proof
+
+
+def prune_proved(
+    model: nn.Module, trace: Trace, coupling: Coupling, kept: dict[str, Tensor]
+) -> tuple[nn.Module, Widths, Proof]:
+    """The pruned copy of `model`, its widths and the proof. Groups that cannot be proved stay dense (`proof.frozen`).
+
+    Raises SurgeryError if the kept set is not legal, ProofError if even then nothing could be proved.
+    """
+    proof = prove(model, trace, coupling, kept)
+    if not proof.ok:
+        raise ProofError(
+            f"the pruned network could not be proved (error {proof.max_rel_error:.1e}, a mis-wiring moves the output "
+            f"by {proof.miswired_rel_change:.1e})",
+            "this is a limit of the tracer or an output that hardly depends on the input: please report the model",
+        )
+    proved = {name: units for name, units in kept.items() if name not in proof.frozen}
+    pruned, widths = prune(model, coupling, proved)
+    return pruned, widths, proof
+
+
+class _Prover:
+    """One draw of generic weights."""
+
+    def __init__(self, model: nn.Module, trace: Trace, coupling: Coupling, seed: int) -> None:
+        self.trace, self.coupling = trace, coupling
+        self.dense = generic_copy(model, seed)
+        self.inputs = generic_inputs(trace.example_inputs, seed)
+        named = [*self.dense.named_parameters(remove_duplicate=False), *self.dense.named_buffers(remove_duplicate=False)]
+        self.state: dict[str, Tensor] = {name: tensor.detach() for name, tensor in named}
+
+    def prove(self, kept: dict[str, Tensor]) -> Proof:
+        frozen: dict[str, str] = {}
+        rest = dict(kept)
+        pruned, error, reason = self.attempt(rest)
+        if reason is not None:
+            frozen = self.culprits(rest)
+            rest = {name: units for name, units in kept.items() if name not in frozen}
+            pruned, error, reason = self.attempt(rest)
+        change = self.miswired(pruned, rest) if pruned is not None and reason is None else 0.0
+        return Proof(error, change, frozen, reason is None and change > NOTICED)
+
+    def attempt(self, kept: dict[str, Tensor]) -> tuple[nn.Module | None, float, str | None]:
+        """(pruned generic network, relative error, None) or what went wrong."""
+        try:
+            pruned = make_widths(self.dense, self.coupling, kept).apply(self.dense)
+            outputs = _outputs(pruned, self.inputs)
+            self.train_forward(pruned)
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            return None, torch.inf, f"does not run when pruned (a width is written in its code?): {first}"
+        mask = self.coupling.mask(kept)
+        expected = run_dense(self.trace.program, self.state, self.inputs, self.coupling.labels, mask)
+        error = _difference(outputs, expected)
+        reason = None if error <= TOLERANCE else f"differs from the masked dense network by {error:.1e} when pruned"
+        return pruned, error, reason
+
+    def train_forward(self, pruned: nn.Module) -> None:
+        """Heads that only training reaches must run too."""
+        if self.trace.train_program is not None:
+            inputs = tuple(x if x.dim() == 0 or x.shape[0] > 1 else torch.cat([x, x]) for x in self.inputs)
+            widths_kept = {name: buffer.clone() for name, buffer in pruned.named_buffers()}
+            with switched(pruned, training=True), torch.no_grad():
+                pruned(*inputs)
+            pruned.load_state_dict(widths_kept, strict=False)
+
+    def culprits(self, kept: dict[str, Tensor]) -> dict[str, str]:
+        """The groups that make the proof fail, by bisection; groups that only fail together all stay dense."""
+        reason = self.attempt(kept)[2]
+        if reason is None:
+            return {}
+        names = list(kept)
+        if len(names) == 1:
+            return {names[0]: reason}
+        half = len(names) // 2
+        found: dict[str, str] = {}
+        for part in (names[:half], names[half:]):
+            found |= self.culprits({name: kept[name] for name in part})
+        rest = {name: units for name, units in kept.items() if name not in found}
+        if (together := self.attempt(rest)[2]) is not None:
+            found |= dict.fromkeys(rest, together)
+        return found
+
+    def miswired(self, pruned: nn.Module, kept: dict[str, Tensor]) -> float:
+        """Smallest relative change of the output when the inputs of one consumer are rotated by one channel."""
+        consumers = [layer for layer in self.coupling.layers if self.reads(layer, kept)]
+        step = max(1, -(-len(consumers) // MISWIRED))
+        expected = _outputs(pruned, self.inputs)
+        parameters = dict(pruned.named_parameters())
+        changes = []
+        for layer in consumers[::step]:
+            weight = parameters[layer.weight]
+            axis = 0 if layer.op == "conv_transpose2d" else 1
+            if weight.shape[axis] < 2:
+                continue
+            original = weight.detach().clone()
+            with torch.no_grad():
+                weight.copy_(original.roll(1, axis))
+                changes.append(_difference(_outputs(pruned, self.inputs), expected))
+                weight.copy_(original)
+        return min(changes, default=torch.inf)
+
+    def reads(self, layer: Layer, kept: dict[str, Tensor]) -> bool:
+        """Whether a layer mixes channels of a pruned group."""
+        return layer.op != "depthwise" and layer.op != "grouped" and any(p.group in kept for p in layer.in_parts)
+
+
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    with torch.no_grad():
+        return [leaf for leaf in pytree.tree_leaves(model(*inputs)) if isinstance(leaf, Tensor)]
+
+
+def _difference(outputs: list[Tensor], expected: list[Tensor]) -> float:
+    """Largest absolute difference over the largest absolute expected value, over all outputs; inf if shapes differ."""
+    worst = 0.0
+    if len(outputs) != len(expected):
+        return torch.inf
+    for out, reference in zip(outputs, expected, strict=True):
+        if out.shape != reference.shape or not bool(torch.isfinite(reference).all()):
+            return torch.inf
+        scale = max(float(reference.abs().max()), 1e-300)
+        worst = max(worst, float((out - reference).abs().max()) / scale)
+    return worst if worst == worst else torch.inf
