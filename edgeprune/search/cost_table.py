@@ -112,8 +112,8 @@ def _points(parts: Iterable[AxisPart], menus: Menus, points: int) -> list[int]:
     """Widths to sample on an axis: all multiples of the stair if they are few, else evenly spread, ends included."""
     parts = list(parts)
     dense = sum(part.channels for part in parts)
-    least = dense - sum(
-        part.channels - menus[part.group][0] * part.channels_per_unit for part in parts if part.group in menus
+    least = sum(
+        part.channels if part.group not in menus else menus[part.group or ""][0] * part.channels_per_unit for part in parts
     )
     if least == dense:
         return [dense]
