@@ -113,7 +113,8 @@ def _points(parts: Iterable[AxisPart], menus: Menus, points: int) -> list[int]:
     parts = list(parts)
     dense = sum(part.channels for part in parts)
     least = sum(
-        part.channels if part.group not in menus else menus[part.group or ""][0] * part.channels_per_unit for part in parts
+        part.channels if part.group not in menus else menus[part.group or ""][0] * part.channels_per_unit
+        for part in parts
     )
     if least == dense:
         return [dense]
