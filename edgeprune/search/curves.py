@@ -19,14 +19,17 @@ class Curve:
     knots: Mapping[int, float]
 
     def __call__(self, widths: Iterable[int]) -> Array:
-        """Loss at each width: never rising with the width, zero at the dense one (monotone cubic, PCHIP)."""
+        """Loss at each width: never rising with the width, zero at the dense one.
+
+        Monotone cubic (PCHIP) between the knots; below them it grows with the square of the channels removed.
+        """
         x = np.array(sorted(self.knots), dtype=np.float64)
         y = np.maximum.accumulate(np.array([self.knots[int(w)] for w in x])[::-1])[::-1]
         at = np.array(list(widths), dtype=np.float64)
         values = np.full(at.shape, y[0]) if len(x) == 1 else PchipInterpolator(x, y)(np.clip(at, x[0], x[-1]))
         below = at < x[0]
         if below.any() and len(x) > 1:
-            values = np.where(below, y[0] + (y[0] - y[1]) / (x[1] - x[0]) * (x[0] - at), values)
+            values = np.where(below, y[0] * ((x[-1] - at) / (x[-1] - x[0])) ** 2, values)
         return np.asarray(values + TIE_BREAK * max(float(y[0]), 1e-6) * (1.0 - at / x[-1]))
 
     def rescaled(self, here: int, moves: Mapping[int, float], mix: float) -> "Curve":

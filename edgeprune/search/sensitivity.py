@@ -18,7 +18,8 @@ from edgeprune.search.curves import Curve
 from edgeprune.task import Task, call
 
 FRACTIONS = (0.5, 0.0, 0.25, 0.75, 0.375, 0.625)  # of the menu, in the order they are worth measuring
-LEAST_IMAGES = 16
+LEAST_IMAGES = 8
+PIXELS = 2**19
 
 
 class Sensitivity:
@@ -54,7 +55,7 @@ class Sensitivity:
         if key not in self._known:
             kept = self.coupling.select(self.scores, dict(counts))
             pruned, _ = prune(self.model, self.coupling, kept)
-            self._known[key] = self._divergence(pruned)
+            self._known[key] = self._divergence(pruned.to(memory_format=torch.channels_last))
             self.evaluations += 1
         return self._known[key]
 
@@ -70,7 +71,7 @@ class Sensitivity:
         knots: dict[str, dict[int, float]] = {g: {self.menus[g][-1]: 0.0} for g in self.groups}
         steps = [(fraction, g) for fraction in FRACTIONS for g in self.groups]
         for done, (fraction, g) in enumerate(steps):
-            if fraction not in FRACTIONS[:2] and time.perf_counter() > self._deadline:
+            if fraction != FRACTIONS[0] and time.perf_counter() > self._deadline:
                 break
             menu = self.menus[g]
             width = menu[round(fraction * (len(menu) - 1))]
@@ -127,18 +128,26 @@ def _length(batch: Any) -> int:
     return len(batch) if isinstance(batch, Tensor) else len(batch[0])
 
 
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
 def _chunks(inputs: Iterable[Any]) -> Iterator[Any]:
-    """The batches cut so that one holds about a million pixels: small enough to time, large enough for batch norm."""
+    """The batches cut to about half a million pixels (small enough to time, enough for batch norm), channels last."""
     for batch in inputs:
         first = batch if isinstance(batch, Tensor) else batch[0]
-        size = int(min(256, max(LEAST_IMAGES, 2**20 // max(1, first[0, 0].numel()))))
+        size = int(min(256, max(LEAST_IMAGES, PIXELS // max(1, first[0, 0].numel()))))
         for start in range(0, len(first), size):
             part = slice(start, start + size)
-            yield batch[part] if isinstance(batch, Tensor) else tuple(x[part] for x in batch)
+            yield (
+                _channels_last(batch[part])
+                if isinstance(batch, Tensor)
+                else tuple(_channels_last(x[part]) for x in batch)
+            )
 
 
 def _fit_to_time(model: nn.Module, inputs: Iterable[Any], seconds: float) -> tuple[list[Any], list[Any]]:
-    """As many batches as the dense network answers in `seconds`, but at least 16 images, with its answers."""
+    """As many batches as the dense network answers in `seconds`, but at least 8 images, with its answers."""
     used: list[Any] = []
     answers: list[Any] = []
     images, started = 0, time.perf_counter()

@@ -35,6 +35,7 @@ def digits() -> tuple[Tensor, Tensor]:
 def trained() -> tuple[nn.Module, Trace, Coupling, dict[str, Tensor], list[Tensor]]:
     """A ResNet-8 trained on digits for a few seconds, its coupling, L1-like scores and calibration inputs."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     x, y = digits()
     model = CifarResNet(8).train()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
