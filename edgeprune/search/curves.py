@@ -47,4 +47,4 @@ class Curve:
             if abs(expected) > 1e-12:
                 scale[side] = float(np.clip(change / expected, LEAST_SCALE, MOST_SCALE)) ** mix
         new = {w: scale[-1 if w < here else 1] * (old[w] - old[here]) for w in widths}
-        return Curve({w: max(0.0, value - new[dense]) for w, value in new.items()})
+        return Curve({w: max(0.0, float(value - new[dense])) for w, value in new.items()})

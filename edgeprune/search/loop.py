@@ -223,12 +223,13 @@ class _Loop:
         return f"{best.measured.upper / self.latency.budget:.0%} of the budget: no finer step"
 
     def best(self) -> Round | None:
-        """The round that meets the budget with the least loss."""
+        """The round of least loss among those inside the window, else among those that meet the budget."""
         if self.latency is None or self.measure is None:
             return self.rounds[-1] if self.rounds else None
         budget = self.latency.budget
-        inside = [r for r in self.rounds if r.within(budget)]
-        return min(inside, key=lambda r: r.loss, default=None)
+        met = [r for r in self.rounds if r.within(budget)]
+        inside = [r for r in met if r.measured is not None and r.measured.upper >= WINDOW[0] * budget]
+        return min(inside or met, key=lambda r: r.loss, default=None)
 
     def closest(self) -> Round:
         return min(self.rounds, key=lambda r: r.measured.upper if r.measured is not None else r.predicted_ms)

@@ -26,7 +26,8 @@ class Sensitivity:
     """Divergence of pruned networks from the dense one on a fixed calibration set.
 
     `inputs`: batches of network inputs. `seconds` bounds the time of `curves`: it sets how many images are used
-    (`images`) and how many widths of each group are measured. `evaluations` counts the networks measured.
+    (`images`, on `threads` threads) and how many widths of each group are measured. `evaluations` counts the networks
+    measured.
     """
 
     def __init__(
@@ -44,7 +45,10 @@ class Sensitivity:
         self.groups = [name for name, menu in menus.items() if len(menu) > 1]
         self.menus = menus
         started = time.perf_counter()
-        self._inputs, self._reference = _fit_to_time(model, _chunks(inputs), seconds / (4.0 * max(1, len(self.groups))))
+        chunks = list(_chunks(inputs))
+        self.threads = _fastest_threads(model, chunks[0])
+        with threads(self.threads):
+            self._inputs, self._reference = _fit_to_time(model, chunks, seconds / (4.0 * max(1, len(self.groups))))
         self.images = sum(_length(batch) for batch in self._inputs)
         self._deadline = started + seconds
         self._known: dict[tuple[tuple[str, int], ...], float] = {}
@@ -61,7 +65,7 @@ class Sensitivity:
 
     def _divergence(self, pruned: nn.Module) -> float:
         total = 0.0
-        with torch.no_grad(), batch_statistics(pruned):
+        with torch.no_grad(), batch_statistics(pruned), threads(self.threads):
             for batch, reference in zip(self._inputs, self._reference, strict=True):
                 total += float(self.task.divergence(call(pruned, batch), reference)) * _length(batch)
         return total / self.images
@@ -122,6 +126,30 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
                 norm.num_batches_tracked = count
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Torch runs on `count` threads."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fastest_threads(model: nn.Module, batch: Any) -> int:
+    """One thread or those torch has: on a machine that others use too, two can be eight times slower than one."""
+    seconds = {}
+    with torch.no_grad(), batch_statistics(model):
+        for count in (1, torch.get_num_threads()):
+            with threads(count):
+                call(model, batch)
+                started = time.perf_counter()
+                call(model, batch)
+                seconds[count] = time.perf_counter() - started
+    return min(seconds, key=lambda count: seconds[count])
 
 
 def _length(batch: Any) -> int:
