@@ -153,6 +153,38 @@ class Recovery(_Schema):
     seconds: float
 
 
+class PlanLayer(_Schema):
+    """One layer of the dense network and its predicted share of the latency, ms."""
+
+    name: str
+    op: str
+    c_in: int
+    c_out: int
+    predicted_ms: float
+
+
+class Plan(_Schema):
+    """What `optimize --plan` prints. `dense_ms` and `floor_ms` are measured, the layers' milliseconds predicted.
+
+    The floor is the network with every group at its narrowest width; `in_reach` compares it with the budget.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    runtime: str
+    threads: int
+    dense_ms: float
+    floor_ms: float
+    floor_share: float
+    budget_ms: float | None
+    in_reach: bool | None
+    dense_macs: int
+    floor_macs: int
+    layers: list[PlanLayer]
+    frozen: dict[str, str]
+    notes: list[str]
+
+
 class Result(_Schema):
     """One run of `edgeprune optimize`."""
 

@@ -2,8 +2,9 @@
 
 import typer
 
+from edgeprune.cli.init import EPILOG as INIT_EPILOG
 from edgeprune.cli.init import init
-from edgeprune.cli.optimize import optimize
+from edgeprune.cli.optimize import EPILOG, optimize
 
 app = typer.Typer(
     name="edgeprune",
@@ -12,8 +13,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(optimize)
-app.command()(init)
+app.command(epilog=EPILOG)(optimize)
+app.command(epilog=INIT_EPILOG)(init)
 
 
 @app.callback()

@@ -186,7 +186,8 @@ def _run(
 
     check(config)
     with make_progress() as progress:
-        from edgeprune.pipeline import optimize_config, plan_config
+        from edgeprune.pipeline.optimize import optimize_config
+        from edgeprune.pipeline.plan import plan_config
 
         if plan:
             _show(plan_config(config, progress), as_json)

@@ -1,0 +1,1 @@
+"""The stages of `optimize`, in order: baseline, search, recovery, conversion, judgement, result."""

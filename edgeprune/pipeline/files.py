@@ -10,6 +10,8 @@ from torch import nn
 import converters
 from converters.artifact import SUFFIXES, Artifact, Format
 from converters.inspection import Inspection, check_smaller
+from converters.parity import parity
+from converters.weights import check_weights
 from edgeprune.errors import ParityError
 from edgeprune.pipeline.job import Job
 from edgeprune.result import ArtifactResult, ParityResult
@@ -56,11 +58,11 @@ def convert_and_prove(job: Job, network: nn.Module, name: str, folder: Path) -> 
 
 def _prove(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:
     if artifact.format == "coreml":
-        weights = converters.check_weights(artifact, network)
+        weights = check_weights(artifact, network, job.example_inputs)
         if not weights.passed:
             raise ParityError(f"{artifact.path.name}: {weights.reason}", "Please report this model.")
-        return ParityResult(max_rel_error=weights.max_rel_error, inputs=0, compared="weights")
-    outputs = converters.parity(artifact, network, job.real_inputs())
+        return ParityResult(max_rel_error=weights.max_abs_error, inputs=0, compared="weights")
+    outputs = parity(artifact, network, job.real_inputs())
     if not outputs.passed:
         raise ParityError(
             f"{artifact.path.name} does not answer what the network answers: {outputs.reason}",

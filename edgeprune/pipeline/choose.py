@@ -1,0 +1,266 @@
+"""The search stage: score the channels, choose the widths in the closed loop, prove the surgery."""
+
+import math
+from contextlib import ExitStack
+from typing import Any
+
+from torch import Tensor
+
+from edgeprune.errors import BudgetNotMet, EnvironmentProblem
+from edgeprune.files import write_text
+from edgeprune.graph import Coupling, Proof, Trace, Widths, prune_proved
+from edgeprune.pipeline.allotted import allot
+from edgeprune.pipeline.candidates import Candidates
+from edgeprune.pipeline.files import Proved
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.judge import MIB
+from edgeprune.pipeline.state import DenseStage, SearchStage
+from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
+from edgeprune.run import Run
+from edgeprune.score import score
+from edgeprune.search.cost_table import CostTable
+from edgeprune.search.limits import LatencyLimit, Limit, file_size_limit, macs_limit
+from edgeprune.search.loop import Round, SearchResult, search
+from edgeprune.search.memory import memory_limit
+from edgeprune.search.predictor import Predictor
+from edgeprune.sources.batches import calibration_batches
+from profilers import device
+from profilers.host.layer_probe import LayerProber
+from profilers.store import Store
+
+_SCORING_IMAGES = 256
+_CALIBRATION_IMAGES = 1024
+_BATCH = 64
+
+
+def search_stage(
+    job: Job,
+    run: Run,
+    traced: Trace,
+    coupling: Coupling,
+    dense: DenseStage,
+    files: dict[str, Proved],
+    scale: float,
+    attempt: int,
+) -> tuple[SearchStage, Widths]:
+    """Widths that meet `scale` times the budget. Raises BudgetNotMet, with the floor, when none can."""
+    widths_file = run.path / "state" / f"widths-{attempt}.json"
+    found = run.done(f"search-{attempt}")
+    if found is not None:
+        return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
+    scores = channel_scores(job, coupling)
+    outcome = _search(job, traced, coupling, dense, files, scores, scale)
+    if not outcome.met and not any(r.step != "floor" for r in outcome.rounds):
+        raise BudgetNotMet(_below_floor(job, outcome, dense), "Give a larger budget; --plan shows what is in reach.")
+    job.progress.note(f"widths chosen: {outcome.reason}")
+    _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
+    counts = {group: count for group, count in outcome.counts.items() if group not in proof.frozen}
+    stage = SearchStage(
+        counts=counts,
+        widths=_channels(coupling, counts),
+        groups=_groups(job, coupling, counts, proof),
+        macs=coupling.macs(counts),
+        params=coupling.params(counts),
+        proof={"max_rel_error": proof.max_rel_error, "miswired_rel_change": proof.miswired_rel_change},
+        summary=_summary(job, coupling, outcome, dense),
+        notes=list(coupling.notes),
+    )
+    write_text(widths_file, widths.to_json())
+    run.finish(f"search-{attempt}", stage.model_dump())
+    return stage, widths
+
+
+def channel_scores(job: Job, coupling: Coupling) -> dict[str, Tensor]:
+    """Importance of every unit of every group by the recipe's criterion, on training images."""
+    choice = job.recipe.score
+    balanced = bool(choice.settings.get("class_balanced"))
+    batches = calibration_batches(job.data, _SCORING_IMAGES, _BATCH, job.config.seed, class_balanced=balanced)
+    scores: dict[str, Tensor] = score(
+        choice.name, job.model, coupling, batches, job.task, seed=job.config.seed, **choice.settings
+    )
+    return scores
+
+
+def make_predictor(job: Job, coupling: Coupling, dense_ms: float) -> Predictor:
+    """The cost table of this machine, read from the store where it is known and measured where not, as a predictor."""
+    menus = coupling.menu(job.config.multiple)
+    with LayerProber(threads=job.config.threads) as prober:
+        version = _litert_version()
+        costs = Store().layer_costs(device.fingerprint(), "litert", version, job.config.threads)
+        table = CostTable(coupling, menus, prober, costs)
+    job.progress.note(f"cost table: {table.probed} layers measured now, {table.reused} known from before")
+    return Predictor(coupling, table, dense_ms)
+
+
+def _litert_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ai-edge-litert")
+    except PackageNotFoundError as error:
+        raise EnvironmentProblem(
+            "The cost table is measured with LiteRT, which is not installed.",
+            'Install it with: pip install "edgeprune[litert]"',
+        ) from error
+
+
+def budget_limits(
+    job: Job, traced: Trace, coupling: Coupling, dense: DenseStage, files: dict[str, Proved], scale: float
+) -> list[Limit]:
+    """All limits but latency, absolute, for the solver."""
+    limits: list[Limit] = []
+    size = next(iter(files.values())).artifact.size_bytes
+    if job.config.target != "ios":
+        size = files[job.config.runtime].artifact.size_bytes
+    for limit in job.budget.limits:
+        if limit.kind == "macs":
+            limits.append(macs_limit(coupling, limit.absolute(dense.macs)))
+        elif limit.kind == "file_size":
+            limits.append(file_size_limit(coupling, scale * limit.absolute(size), size))
+        elif limit.kind == "memory":
+            measured = next(
+                r.achieved / r.ratio for r in dense.first_look if r.kind == "memory" and r.achieved and r.ratio
+            )
+            limits.append(memory_limit(coupling, traced, scale * limit.absolute(measured) / MIB, measured / MIB))
+    return limits
+
+
+def _search(
+    job: Job,
+    traced: Trace,
+    coupling: Coupling,
+    dense: DenseStage,
+    files: dict[str, Proved],
+    scores: dict[str, Tensor],
+    scale: float,
+) -> SearchResult:
+    asked = job.budget.get("latency")
+    limits = budget_limits(job, traced, coupling, dense, files, scale)
+    with ExitStack() as stack:
+        latency, measure = None, None
+        if asked is not None and dense.latency_ms is not None:
+            predictor = make_predictor(job, coupling, dense.latency_ms)
+            latency = LatencyLimit(predictor, scale * asked.absolute(dense.latency_ms))
+            artifact = files[job.config.runtime].artifact
+            candidates = Candidates(job, coupling, artifact, dense.latency_ms, relative=asked.relative)
+            measure = stack.enter_context(candidates).measure
+
+        def on_round(done: Round) -> None:
+            if done.measured is not None and latency is not None:
+                job.progress.note(
+                    f"candidate {done.number}: {done.predicted_ms:.3f} ms predicted, {done.measured.ms:.3f} ms "
+                    f"measured, {done.measured.upper / latency.budget:.1%} of the budget"
+                )
+
+        if job.recipe.allocate.name != "latency":
+            return allot(job, coupling, scores, latency, limits, measure, on_round)
+        batches = calibration_batches(job.data, _CALIBRATION_IMAGES, _BATCH, job.config.seed)
+        return search(
+            job.model,
+            coupling,
+            scores,
+            job.task,
+            [inputs for inputs, _ in batches],
+            latency=latency,
+            limits=limits,
+            measure=measure,
+            multiple=job.config.multiple,
+            on_round=on_round,
+            on_progress=lambda done, total: job.progress.advance(done, total, "sensitivity"),
+        )
+
+
+def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage) -> str:
+    text = f"No network meets {job.budget}"
+    if outcome.floor is None:
+        return f"{text}: {outcome.reason}."
+    floor = outcome.floor
+    ms, source = (floor.measured_ms, "measured") if floor.measured_ms is not None else (floor.predicted_ms, "predicted")
+    if not math.isfinite(ms):
+        return f"{text}: {outcome.reason}."
+    share = f", {ms / dense.latency_ms:.0%} of dense" if dense.latency_ms else ""
+    return (
+        f"{text}. The floor, all groups at their narrowest in multiples of {job.config.multiple}, is {ms:.3f} ms "
+        f"({source}{share})."
+    )
+
+
+def _channels(coupling: Coupling, counts: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {
+        name: {"dense": group.channels, "kept": counts.get(name, group.units) * group.channels_per_unit}
+        for name, group in coupling.groups.items()
+    }
+
+
+def _groups(job: Job, coupling: Coupling, counts: dict[str, int], proof: Proof) -> Groups:
+    groups = Groups(pruned=[], frozen=[], clamped=[])
+    menus = coupling.menu(job.config.multiple)
+    for name, width in _channels(coupling, counts).items():
+        note: dict[str, Any] = {"name": name, **width}
+        group = coupling.groups[name]
+        reason = group.frozen or proof.frozen.get(name)
+        if reason is not None:
+            groups.frozen.append(GroupNote(**note, reason=reason))
+        elif len(menus[name]) == 1:
+            groups.clamped.append(GroupNote(**note, reason=f"no narrower width in multiples of {job.config.multiple}"))
+        elif width["kept"] < width["dense"]:
+            groups.pruned.append(GroupNote(**note, reason=""))
+            if counts[name] == menus[name][0]:
+                reason = f"at its narrowest in multiples of {job.config.multiple}"
+                groups.clamped.append(GroupNote(**note, reason=reason))
+    return groups
+
+
+def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseStage) -> SearchSummary:
+    floor = outcome.floor
+    return SearchSummary(
+        allocate=job.recipe.allocate.name,
+        score=job.recipe.score.name,
+        rounds=[
+            SearchRound(
+                predicted_ms=_finite(r.predicted_ms),
+                measured_ms=r.measured.ms if r.measured else None,
+                measured_ratio=r.measured.ms / dense.latency_ms if r.measured and dense.latency_ms else None,
+                macs=coupling.macs(r.counts),
+                loss=_finite(r.loss),
+                widths=r.counts,
+            )
+            for r in outcome.rounds
+        ],
+        candidates_measured=sum(r.measured is not None for r in outcome.rounds),
+        seconds=outcome.seconds,
+        floor_ms=(floor.measured_ms or _finite(floor.predicted_ms)) if floor else None,
+        reason=outcome.reason,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def unpruned(coupling: Coupling) -> SearchStage:
+    """The stage of a dense network that meets the budget as it is."""
+    frozen = [
+        GroupNote(name=name, dense=group.channels, kept=group.channels, reason=group.frozen)
+        for name, group in coupling.groups.items()
+        if group.frozen is not None
+    ]
+    summary = SearchSummary(
+        allocate="none",
+        score="none",
+        rounds=[],
+        candidates_measured=0,
+        seconds=0.0,
+        floor_ms=None,
+        reason="the dense network meets the budget",
+    )
+    return SearchStage(
+        counts={},
+        widths=_channels(coupling, {}),
+        groups=Groups(pruned=[], frozen=frozen, clamped=[]),
+        macs=coupling.macs(),
+        params=coupling.params(),
+        proof={},
+        summary=summary,
+        notes=list(coupling.notes),
+    )

@@ -1,0 +1,65 @@
+"""`--plan`: stop before training and tell the floor, the reachable range and where the milliseconds go."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+import converters
+import profilers.host as host
+from converters.artifact import SUFFIXES
+from edgeprune.config import Config
+from edgeprune.errors import UsageError
+from edgeprune.graph import find_groups, trace
+from edgeprune.pipeline.candidates import Candidates
+from edgeprune.pipeline.choose import make_predictor
+from edgeprune.pipeline.job import job_from_config
+from edgeprune.progress import Progress
+from edgeprune.result import Plan, PlanLayer
+
+
+def plan_config(config: Config, progress: Progress) -> Plan:
+    """What a latency budget can buy for this network on this machine. Nothing is trained, no run directory is made.
+
+    The dense network and the floor (every group at its narrowest) are converted and measured; the milliseconds of single
+    layers are predicted from the cost table. Raises UsageError for a target that cannot be measured.
+    """
+    if config.target != "host":
+        raise UsageError(f"--plan measures, and {config.target} cannot be measured here.", "Use --target host.")
+    progress.stage("Loading model and data")
+    job = job_from_config(config, progress)
+    progress.stage("Tracing the network and its channel groups")
+    coupling = find_groups(trace(job.model, job.example_inputs))
+    menus = coupling.menu(config.multiple)
+    narrowest = {group: menu[0] for group, menu in menus.items()}
+    with tempfile.TemporaryDirectory(prefix="edgeprune-plan-") as folder:
+        progress.stage("Converting and measuring the dense network")
+        fmt = config.runtime
+        dense = converters.convert(job.model, job.example_inputs, fmt, Path(folder) / f"dense{SUFFIXES[fmt]}")
+        dense_ms = host.measure({"dense": dense}, threads=config.threads, memory=False)["dense"].latency.median
+        progress.stage("Measuring layers")
+        predictor = make_predictor(job, coupling, dense_ms)
+        progress.stage("Measuring the floor")
+        kept = coupling.select({g: torch.ones(coupling.groups[g].units) for g in narrowest}, narrowest)
+        with Candidates(job, coupling, dense, dense_ms, relative=True) as candidates:
+            floor = candidates.measure(narrowest, kept)
+    predictor.observe(narrowest, floor.ms)
+    limit = job.budget.get("latency")
+    return Plan(
+        model=config.model or "",
+        runtime=config.runtime,
+        threads=config.threads,
+        dense_ms=dense_ms,
+        floor_ms=floor.ms,
+        floor_share=floor.ms / dense_ms,
+        budget_ms=limit.absolute(dense_ms) if limit else None,
+        in_reach=floor.upper <= limit.absolute(dense_ms) if limit else None,
+        dense_macs=coupling.macs(),
+        floor_macs=coupling.macs(narrowest),
+        layers=[
+            PlanLayer(name=x.name, op=x.op, c_in=x.c_in, c_out=x.c_out, predicted_ms=x.ms)
+            for x in predictor.breakdown({})
+        ],
+        frozen={name: group.frozen for name, group in coupling.groups.items() if group.frozen is not None},
+        notes=list(coupling.notes),
+    )
