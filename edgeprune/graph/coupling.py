@@ -59,7 +59,7 @@ class Coupling:
         return {name: group for name, group in self.groups.items() if group.frozen is None}
 
     def menu(self, multiple: int = 8) -> dict[str, tuple[int, ...]]:
-        """Legal unit counts of every prunable group, ascending, in steps of `multiple` channels; dense always is one."""
+        """Legal counts of every prunable group, ascending, in steps of `multiple` channels; dense is always one."""
         return {name: self._menu(group, multiple) for name, group in self.prunable.items()}
 
     def _menu(self, group: ChannelGroup, multiple: int) -> tuple[int, ...]:
@@ -103,9 +103,7 @@ class Coupling:
             rows = self.balance.get(name, torch.zeros(0, group.units))
             units = best_units(scores[name].detach().cpu().reshape(-1), count, rows)
             if units is None:
-                raise SurgeryError(
-                    f"group {name} cannot keep {count} units in equal shares", "take a count from menu()"
-                )
+                raise SurgeryError(f"group {name} cannot keep {count} units in equal shares", "see menu()")
             kept[name] = units
         return kept
 
@@ -119,9 +117,7 @@ class Coupling:
             mask[units] = 1
             rows = self.balance.get(name)
             if rows is not None and bool((rows.double() @ mask.double() != 0).any()):
-                raise SurgeryError(
-                    f"group {name}: chunks or norm groups keep unequal shares", "take units from select()"
-                )
+                raise SurgeryError(f"group {name}: chunks or norm groups keep unequal shares", "see select()")
         broken = self.broken_nodes(self.mask(kept))
         if broken:
             raise SurgeryError(f"the kept channels form no tensor at {', '.join(broken)}", "take units from select()")

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.errors import ProofError
-from edgeprune.graph.generic import generic_copy, generic_inputs
+from edgeprune.graph.generic import calibrate, generic_copy, generic_inputs
 from edgeprune.graph.layers import Layer
 from edgeprune.graph.oracle import run_dense
 from edgeprune.graph.surgery import make_widths, prune
@@ -78,7 +78,11 @@ class _Prover:
         self.trace, self.coupling = trace, coupling
         self.dense = generic_copy(model, seed)
         self.inputs = generic_inputs(trace.example_inputs, seed)
-        named = [*self.dense.named_parameters(remove_duplicate=False), *self.dense.named_buffers(remove_duplicate=False)]
+        calibrate(self.dense, self.inputs)
+        named = [
+            *self.dense.named_parameters(remove_duplicate=False),
+            *self.dense.named_buffers(remove_duplicate=False),
+        ]
         self.state: dict[str, Tensor] = {name: tensor.detach() for name, tensor in named}
 
     def prove(self, kept: dict[str, Tensor]) -> Proof:
@@ -134,11 +138,15 @@ class _Prover:
         return found
 
     def miswired(self, pruned: nn.Module, kept: dict[str, Tensor]) -> float:
-        """Smallest relative change of the output when the inputs of one consumer are rotated by one channel."""
+        """Smallest relative change of the output when the inputs of one consumer are rotated by one channel.
+
+        Runs in float32: what must be noticed is a thousand times its rounding.
+        """
         consumers = [layer for layer in self.coupling.layers if self.reads(layer, kept)]
         step = max(1, -(-len(consumers) // MISWIRED))
-        expected = _outputs(pruned, self.inputs)
-        parameters = dict(pruned.named_parameters())
+        single, inputs = pruned.float(), tuple(x.float() if x.is_floating_point() else x for x in self.inputs)
+        expected = _outputs(single, inputs)
+        parameters = dict(single.named_parameters())
         changes = []
         for layer in consumers[::step]:
             weight = parameters[layer.weight]
@@ -148,7 +156,7 @@ class _Prover:
             original = weight.detach().clone()
             with torch.no_grad():
                 weight.copy_(original.roll(1, axis))
-                changes.append(_difference(_outputs(pruned, self.inputs), expected))
+                changes.append(_difference(_outputs(single, inputs), expected))
                 weight.copy_(original)
         return min(changes, default=torch.inf)
 
