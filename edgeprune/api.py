@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from edgeprune.config import make_config
@@ -16,9 +15,10 @@ from edgeprune.preflight import check
 from edgeprune.progress import LoggedProgress, Progress
 from edgeprune.result import Result
 from edgeprune.score import score as score_groups
-from edgeprune.sources.data import Data, cut_val
+from edgeprune.sources.data import Data
 from edgeprune.sources.models import load_model, load_weights
-from edgeprune.task import Classification, Task, make_task, output_tensors
+from edgeprune.sources.user_data import wrap_data
+from edgeprune.task import Classification, Task, make_task
 
 
 def optimize(
@@ -40,8 +40,8 @@ def optimize(
     """The most accurate slimmer network that meets the budget, measured on the target.
 
     `model`: the trained network, or a spec as on the command line (then `data="folder:..."` may be a spec too).
-    `example_input`: one input with batch size 1, or a tuple of them. `train`, `val`, `test`: datasets or DataLoaders of
-    (input, target); val is cut from train where there is none. `loss(outputs, targets)` and `evaluate(model, loader)`,
+    `example_input`: one input with batch size 1, or a tuple of them (default: the first of val). `train`, `val`,
+    `test`: datasets or DataLoaders of (input, target); val is cut from train where there is none. `loss(outputs, targets)` and `evaluate(model, loader)`,
     or `task`, replace classification. `settings`: any key of edgeprune.yaml, such as `target="host", latency="50%"`.
 
     Returns the result, whose `module` is the pruned network and whose `path` is the run directory. `met` says whether
@@ -55,12 +55,14 @@ def optimize(
     if isinstance(model, str) and train is None:
         job = job_from_config(config, progress)
     else:
-        network = load_model(model, config.weights) if isinstance(model, str) else model
-        data = _data(train, val, test, class_names, example_input)
-        chosen = task or _task(network, loss, evaluate, class_names, example_input, data)
-        job = make_job(config, network, data, chosen, progress, "edgeprune.optimize(...)")
-    result, module, path = optimize_job(job, Path(output) if output else None, resume=resume)
-    return result.with_network(module, path)
+        data = wrap_data(train, val, test, class_names or None, name="Python objects", seed=config.seed)
+        network = load_model(
+            model, config.weights, num_classes=len(data.class_names) or None, in_channels=data.input_shape[0]
+        )
+        chosen = task or _task(loss, evaluate, data)
+        example = (example_input,) if isinstance(example_input, Tensor) else example_input
+        job = make_job(config, network, data, chosen, progress, "edgeprune.optimize(...)", example)
+    return optimize_job(job, Path(output) if output else None, resume=resume)
 
 
 def prune(
@@ -115,24 +117,11 @@ def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
     return network.eval()
 
 
-def _data(train: Any, val: Any, test: Any, names: tuple[str, ...], example: Any) -> Data:
-    if train is None or (example is None and not hasattr(train, "__getitem__")):
-        raise UsageError("No training data or no example input given.", "Pass train= and example_input=.")
-    if val is None:
-        if not hasattr(train, "__getitem__"):
-            raise UsageError("val cannot be cut from a DataLoader.", "Pass val= too.")
-        train, val = cut_val(train, 0)
-    first = example[0] if isinstance(example, tuple) else example
-    shape = tuple(first.shape[1:]) if first is not None else tuple(train[0][0].shape)
-    return Data(train, val, test, tuple(names), shape, (), (), "Python objects")
-
-
-def _task(model: nn.Module, loss: Any, evaluate: Any, names: tuple[str, ...], example: Any, data: Data) -> Task:
+def _task(loss: Any, evaluate: Any, data: Data) -> Task:
     if (loss is None) != (evaluate is None):
         raise UsageError("loss= and evaluate= come together.", "Pass both, or neither for classification.")
     if loss is not None:
         return make_task(loss, evaluate)
-    inputs = example if isinstance(example, tuple) else (example if example is not None else data.train[0][0][None],)  # type: ignore[index]
-    with torch.inference_mode():
-        logits = output_tensors(model.eval()(*inputs))[0]
-    return Classification(logits.shape[1], names)
+    if not data.class_names:
+        raise UsageError("The targets are no class indices.", "Pass loss= and evaluate=, or task=.")
+    return Classification(len(data.class_names), data.class_names)

@@ -6,7 +6,7 @@ measurements.jsonl every measurement with its raw samples, appended
 widths.json        kept channels; with the original model they rebuild the pruned one
 model.safetensors  the trained pruned weights
 artifacts/         converted files, dense and pruned
-result.json, report.html, log.txt
+result.json, report.html
 """
 
 import fcntl

@@ -1,5 +1,6 @@
 """`edgeprune optimize`: a trained CNN and a budget in, the network that meets it out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -185,25 +186,28 @@ def _run(
     from edgeprune.preflight import check
 
     check(config)
-    with make_progress() as progress:
-        from edgeprune.pipeline.optimize import optimize_config
+    if plan:
         from edgeprune.pipeline.plan import plan_config
+        from edgeprune.report.plan import render_plan
 
-        if plan:
-            _show(plan_config(config, progress), as_json)
-            return
+        with make_progress() as progress:
+            found = plan_config(config, progress)
+        _show(found, render_plan, as_json)
+        return
+    from edgeprune.pipeline.optimize import optimize_config
+    from edgeprune.report.terminal import render
+
+    with make_progress() as progress:
         result = optimize_config(config, output, resume=resume, progress=progress)
-    _show(result, as_json)
+    _show(result, render, as_json)
     if not result.met:
         raise typer.Exit(4)
 
 
-def _show(result: Any, as_json: bool) -> None:
+def _show(found: Any, render: Callable[[Any], Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
     from rich.console import Console
 
-    if as_json:
-        typer.echo(result.model_dump_json(indent=2))
-        return
-    from edgeprune.report.terminal import render
-
-    Console().print(render(result))
+    Console().print(render(found))

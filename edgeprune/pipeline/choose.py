@@ -63,7 +63,7 @@ def search_stage(
         params=coupling.params(counts),
         proof={"max_rel_error": proof.max_rel_error, "miswired_rel_change": proof.miswired_rel_change},
         summary=_summary(job, coupling, outcome, dense),
-        notes=list(coupling.notes),
+        notes=_surprises(coupling),
     )
     write_text(widths_file, widths.to_json())
     run.finish(f"search-{attempt}", stage.model_dump())
@@ -211,6 +211,11 @@ def _groups(job: Job, coupling: Coupling, counts: dict[str, int], proof: Proof) 
     return groups
 
 
+def _surprises(coupling: Coupling) -> list[str]:
+    """The notes that do not merely repeat why a group is frozen: groups carry those reasons themselves."""
+    return [note for note in coupling.notes if " keeps its " not in note]
+
+
 def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseStage) -> SearchSummary:
     floor = outcome.floor
     return SearchSummary(
@@ -262,5 +267,5 @@ def unpruned(coupling: Coupling) -> SearchStage:
         params=coupling.params(),
         proof={},
         summary=summary,
-        notes=list(coupling.notes),
+        notes=_surprises(coupling),
     )

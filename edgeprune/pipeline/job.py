@@ -13,7 +13,7 @@ from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
 from edgeprune.sources.batches import gather
-from edgeprune.sources.data import Data, load_data
+from edgeprune.sources.data import Data, is_loader, load_data
 from edgeprune.sources.models import load_model
 from edgeprune.task import Classification, Task, load_task
 
@@ -33,15 +33,16 @@ class Job:
     device: torch.device
     progress: Progress
     command: str
+    example: tuple[Tensor, ...] | None = None
 
     @property
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """One real input with batch size 1."""
-        return self.real_inputs(1)[0]
+        """The input that files are made for: the user's, or the first of val, with batch size 1."""
+        return self.example if self.example is not None else self.real_inputs(1)[0]
 
     def real_inputs(self, count: int = _PARITY_INPUTS) -> list[tuple[Tensor, ...]]:
         """The first `count` inputs of val, each with batch size 1."""
-        if hasattr(self.data.val, "__getitem__"):
+        if not is_loader(self.data.val):
             size = min(count, len(self.data.val))  # type: ignore[arg-type]
             inputs, _ = gather(self.data.val, torch.arange(size))
         else:
@@ -69,7 +70,15 @@ def job_from_config(config: Config, progress: Progress) -> Job:
     return make_job(config, model, data, task, progress, command)
 
 
-def make_job(config: Config, model: nn.Module, data: Data, task: Task, progress: Progress, command: str) -> Job:
+def make_job(
+    config: Config,
+    model: nn.Module,
+    data: Data,
+    task: Task,
+    progress: Progress,
+    command: str,
+    example: tuple[Tensor, ...] | None = None,
+) -> Job:
     """A job from objects. Raises UsageError when the network does not fit the data or holds NaN."""
     recipe = load_recipe(config.recipe, score=config.score, allocate=config.allocate)
     job = Job(
@@ -82,6 +91,7 @@ def make_job(config: Config, model: nn.Module, data: Data, task: Task, progress:
         training_device(config.accelerator),
         progress,
         command,
+        example,
     )
     _check_weights(model)
     _check_forward(job)

@@ -1,37 +1,59 @@
 """The order of the stages. Each is real, each leaves what --resume needs, and `met` is decided on the final file."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from edgeprune.config import Config
 from edgeprune.files import write_text
-from edgeprune.graph import Coupling, Trace, find_groups, trace
+from edgeprune.graph import Coupling, Trace, Widths, find_groups, trace
 from edgeprune.pipeline.choose import search_stage, unpruned
 from edgeprune.pipeline.files import Proved
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
-from edgeprune.pipeline.stages import dense_stage, files_stage, judge_stage, measured_format, train_stage
+from edgeprune.pipeline.stages import (
+    dense_stage,
+    files_stage,
+    judge_stage,
+    measured_format,
+    save_network,
+    train_stage,
+)
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import assemble
 from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
-from edgeprune.result import Recovery, Result
+from edgeprune.result import ArtifactResult, Recovery, Result
 from edgeprune.run import Run, default_path
 
 _ATTEMPTS = 2
 _SAFETY = 0.98  # a second solve aims this far below what the first one missed
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """The network that a run ends with, its files, and how it was judged."""
+
+    search: SearchStage
+    widths: Widths
+    recovery: Recovery | None
+    network: nn.Module
+    entries: list[ArtifactResult]
+    files: dict[str, Proved]
+    judged: JudgeStage
+    outcome: str
+
+
 def optimize_config(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Result:
     """One run from settings. See `optimize_job`."""
     progress.stage("Loading model and data")
-    return optimize_job(job_from_config(config, progress), output, resume=resume)[0]
+    return optimize_job(job_from_config(config, progress), output, resume=resume)
 
 
-def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> tuple[Result, nn.Module, Path]:
-    """Run all stages; returns the result, the network (eval mode, CPU) and the run directory.
+def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Result:
+    """Run all stages. The result knows its network (`module`: eval mode, CPU) and its run directory (`path`).
 
     Raises the errors of the stages; a run directory in which nothing was finished is removed then.
     """
@@ -41,8 +63,13 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> tupl
     coupling = find_groups(traced)
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
     try:
-        result, network = _stages(job, run, traced, coupling, started)
-        return result, network, run.path
+        job.progress.stage("Dense baseline: evaluate, convert, measure")
+        dense, dense_files = dense_stage(job, run, coupling)
+        if all(requirement.met for requirement in dense.first_look):
+            delivered = _deliver_dense(job, run, coupling, dense, dense_files)
+        else:
+            delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
+        return _write(job, run, dense, dense_files, delivered, started)
     except BaseException:
         run.discard()
         raise
@@ -50,11 +77,9 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> tupl
         run.close()
 
 
-def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, started: float) -> tuple[Result, nn.Module]:
-    job.progress.stage("Dense baseline: evaluate, convert, measure")
-    dense, dense_files = dense_stage(job, run, coupling)
-    if all(requirement.met for requirement in dense.first_look):
-        return _deliver_dense(job, run, coupling, dense, dense_files, started)
+def _deliver_pruned(
+    job: Job, run: Run, traced: Trace, coupling: Coupling, dense: DenseStage, dense_files: dict[str, Proved]
+) -> Delivered:
     scale = 1.0
     for attempt in range(_ATTEMPTS):
         job.progress.stage("Searching widths: solve, build, convert, measure")
@@ -62,29 +87,26 @@ def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, started: floa
         job.progress.stage("Winning accuracy back")
         recovery, pruned = train_stage(job, run, widths, attempt)
         job.progress.stage("Converting and proving the files")
-        files, pruned_files = files_stage(job, run, pruned, dense_files, attempt)
+        entries, files = files_stage(job, run, pruned, dense_files, attempt)
         job.progress.stage("Measuring dense and pruned in fresh processes")
-        judged = _judge(job, run, dense, dense_files, search, pruned_files, attempt)
+        judged = _judge(job, run, dense, dense_files, search, files, attempt)
+        outcome = "met" if judged.met else "not met: this is the closest network that was found"
+        delivered = Delivered(search, widths, recovery, pruned, entries.files, files, judged, outcome)
         if judged.met:
             break
+        missed = "; ".join(f"{r.kind} {r.note}" for r in judged.requirements if r.met is False)
+        job.progress.note(f"outside the budget ({missed})" + (": one more solve" if attempt + 1 < _ATTEMPTS else ""))
         scale *= _SAFETY * _overshoot(judged)
-        job.progress.note("outside the budget: " + "; ".join(r.note for r in judged.requirements if r.met is False))
-    write_text(run.path / "widths.json", widths.to_json())
-    outcome = "met" if judged.met else "not met: this is the closest network that was found"
-    entries = [*dense.files, *files.files]
-    return _finish(
-        job, run, dense, search, recovery, entries, judged, pruned, (dense_files, pruned_files), outcome, started
-    )
+    return delivered
 
 
-def _deliver_dense(
-    job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: dict[str, Proved], started: float
-) -> tuple[Result, nn.Module]:
+def _deliver_dense(job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: dict[str, Proved]) -> Delivered:
     job.progress.note("the dense network already meets the budget: nothing is pruned")
     search = unpruned(coupling)
     judged = _judge(job, run, dense, files, search, files, 0)
+    save_network(job.model, run.path / "model.safetensors")
     outcome = "the dense network already meets the budget; nothing was pruned"
-    return _finish(job, run, dense, search, None, dense.files, judged, job.model, (files, files), outcome, started)
+    return Delivered(search, Widths(), None, job.model, [], files, judged, outcome)
 
 
 def _judge(
@@ -108,41 +130,28 @@ def _judge(
 
 def _overshoot(judged: JudgeStage) -> float:
     """By how much the next solve has to aim lower: limit / achieved, of the limit missed most."""
-    worst = 1.0
-    for requirement in judged.requirements:
-        if requirement.met is False and requirement.achieved:
-            relative = requirement.limit / requirement.achieved
-            worst = min(worst, relative)
-    return worst
+    missed = (r.limit / r.achieved for r in judged.requirements if r.met is False and r.achieved)
+    return min(1.0, *missed)
 
 
-def _finish(
-    job: Job,
-    run: Run,
-    dense: DenseStage,
-    search: SearchStage,
-    recovery: Recovery | None,
-    entries: list,  # type: ignore[type-arg]
-    judged: JudgeStage,
-    pruned: nn.Module,
-    files: tuple[dict[str, Proved], dict[str, Proved]],
-    outcome: str,
-    started: float,
-) -> tuple[Result, nn.Module]:
+def _write(
+    job: Job, run: Run, dense: DenseStage, dense_files: dict[str, Proved], delivered: Delivered, started: float
+) -> Result:
     job.progress.stage("Reading the test set once, writing the report")
-    sizes = tuple(side[measured_format(job)].artifact.size_bytes for side in files)
+    sizes = [files[measured_format(job)].artifact.size_bytes for files in (dense_files, delivered.files)]
     result = assemble(
         job,
         started=started,
         dense=dense,
-        search=search,
-        recovery=recovery,
-        files=entries,
-        judged=judged,
-        pruned=pruned,
+        search=delivered.search,
+        recovery=delivered.recovery,
+        files=[*dense.files, *delivered.entries],
+        judged=delivered.judged,
+        pruned=delivered.network,
         sizes=(sizes[0], sizes[1]),
-        outcome=outcome,
+        outcome=delivered.outcome,
     )
-    write_text(run.path / "result.json", result.model_dump_json(indent=2) + "\n")
+    write_text(run.path / "widths.json", delivered.widths.to_json())
     write_report(result, run.path / "report.html", run.measurements())
-    return result, pruned
+    write_text(run.path / "result.json", result.model_dump_json(indent=2) + "\n")
+    return result.with_network(delivered.network, run.path)

@@ -21,8 +21,8 @@ from edgeprune.result import Plan, PlanLayer
 def plan_config(config: Config, progress: Progress) -> Plan:
     """What a latency budget can buy for this network on this machine. Nothing is trained, no run directory is made.
 
-    The dense network and the floor (every group at its narrowest) are converted and measured; the milliseconds of single
-    layers are predicted from the cost table. Raises UsageError for a target that cannot be measured.
+    The dense network and the floor (every group at its narrowest) are converted and measured; the milliseconds of
+    single layers are predicted from the cost table. Raises UsageError for a target that cannot be measured.
     """
     if config.target != "host":
         raise UsageError(f"--plan measures, and {config.target} cannot be measured here.", "Use --target host.")

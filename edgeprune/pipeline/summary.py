@@ -10,6 +10,7 @@ from torch import nn
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
+from edgeprune.pipeline.train import scalars
 from edgeprune.result import ArtifactResult, BudgetOutcome, DataInfo, Network, Recovery, Result
 from edgeprune.sources.batches import loaders
 
@@ -43,7 +44,7 @@ def network_entry(metrics: dict[str, Any], val: dict[str, float], costs: Costs) 
         balanced_accuracy=metrics.get("balanced_accuracy"),
         macro_f1=metrics.get("macro_f1"),
         per_class_recall=metrics.get("per_class_recall"),
-        metrics={key: float(value) for key, value in metrics.items() if isinstance(value, int | float)},
+        metrics=scalars(metrics),
         val_metrics=val,
         macs=costs.macs,
         params=costs.params,

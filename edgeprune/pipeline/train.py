@@ -68,5 +68,5 @@ def recover(job: Job, pruned: nn.Module, checkpoint: Path) -> Recovery:
 
 
 def scalars(metrics: dict[str, Any]) -> dict[str, float]:
-    """The metrics that are single numbers."""
-    return {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
+    """The metrics that are single numbers; `n`, the number of images, is none."""
+    return {key: float(value) for key, value in metrics.items() if isinstance(value, int | float) and key != "n"}

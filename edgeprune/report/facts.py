@@ -108,7 +108,7 @@ def unpruned(result: Result) -> bool:
 
 def where(result: Result) -> str:
     """Who measured: device, runtime, threads."""
-    device = result.device.get("soc") or result.device.get("name") or result.target
+    device = result.device.get("name") or result.device.get("soc") or result.target
     plural = "" if result.threads == 1 else "s"
     return f"{device}, {RUNTIMES.get(result.runtime, result.runtime)}, {result.threads} thread{plural}"
 
