@@ -41,7 +41,8 @@ def optimize(
 
     `model`: the trained network, or a spec as on the command line (then `data="folder:..."` may be a spec too).
     `example_input`: one input with batch size 1, or a tuple of them (default: the first of val). `train`, `val`,
-    `test`: datasets or DataLoaders of (input, target); val is cut from train where there is none. `loss(outputs, targets)` and `evaluate(model, loader)`,
+    `test`: datasets or DataLoaders of (input, target); val is cut from train where there is none.
+    `loss(outputs, targets)` and `evaluate(model, loader)`,
     or `task`, replace classification. `settings`: any key of edgeprune.yaml, such as `target="host", latency="50%"`.
 
     Returns the result, whose `module` is the pruned network and whose `path` is the run directory. `met` says whether

@@ -53,7 +53,7 @@ def find_groups(trace: Trace) -> Coupling:
         *(f"channels keep their width: one {reason}" for reason in unknown),
         *(f"{name} keeps its {g.channels} channels: it {g.frozen}" for name, g in groups.items() if g.frozen),
         *(
-            f"{name} is pruned by whole convolution groups of {g.channels_per_unit} channels: the width of a group stays"
+            f"{name} is pruned by whole convolution groups of {g.channels_per_unit} channels: a group keeps its width"
             for name, g in groups.items()
             if g.frozen is None and g.channels_per_unit > 1
         ),
@@ -111,8 +111,8 @@ def _groups(lines: list[_Line], frozen: dict[int, str]) -> tuple[dict[str, Chann
         reason = frozen.get(units[0])
         if len(units) == 1 and reason is None:
             reason = "has a single unit"
-        first, per_unit = next((lines[n], count) for n, count in slices if lines[n].producer)
-        name = _unique(first.param.rpartition(".")[0] or first.param, groups)
+        maker, per_unit = next((lines[n], count) for n, count in slices if lines[n].producer)
+        name = _unique(maker.param.rpartition(".")[0] or maker.param, groups)
         members = tuple(_slice(lines[n], units, count) for n, count in slices)
         groups[name] = ChannelGroup(name, len(units), per_unit, members, reason)
         ids[name] = torch.tensor(units)

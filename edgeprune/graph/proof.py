@@ -102,8 +102,8 @@ class _Prover:
             pruned = make_widths(self.dense, self.coupling, kept).apply(self.dense)
             outputs = _outputs(pruned, self.inputs)
             self.train_forward(pruned)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as failure:
+            first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
             return None, torch.inf, f"does not run when pruned (a width is written in its code?): {first}"
         mask = self.coupling.mask(kept)
         expected = run_dense(self.trace.program, self.state, self.inputs, self.coupling.labels, mask)

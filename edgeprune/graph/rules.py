@@ -196,7 +196,7 @@ def _meet(call: Call, left: Tensor, right: Tensor) -> Tensor:
     rank = max(left.dim(), right.dim())
     left = left.reshape((1,) * (rank - left.dim()) + tuple(left.shape)) if left.dim() < rank else left
     right = right.reshape((1,) * (rank - right.dim()) + tuple(right.shape)) if right.dim() < rank else right
-    shape = torch.broadcast_shapes(left.shape, right.shape)
+    shape = torch.broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
     for one, other in ((left, right), (right, left)):
         across = any(one.size(d) == 1 and varies(other, d) for d in range(rank))
         if across and not any(varies(one, d) for d in range(rank)):

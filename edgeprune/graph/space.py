@@ -64,7 +64,7 @@ class LabelSpace:
 
     def tie(self, left: Tensor, right: Tensor, where: str) -> None:
         """Channels that meet in one number live and die together. Shapes broadcast."""
-        pairs = core(*torch.broadcast_tensors(left, right))
+        pairs = core(*torch.broadcast_tensors(left, right))  # type: ignore[no-untyped-call]
         edges = torch.unique(torch.stack([pair.reshape(-1) for pair in pairs]), dim=1)
         edges = edges[:, (edges != ANY).all(0) & (edges[0] != edges[1])]
         stuck = (edges == FIXED).any(0)

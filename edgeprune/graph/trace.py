@@ -54,7 +54,7 @@ def trace(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Trace:
                 train_program = _export(model, tuple(_two(x) for x in example_inputs))
         except TraceError as error:
             notes.append(
-                f"training-only parameters ({', '.join(unreached[:3])}, ...) could not be traced and keep their widths: "
+                f"training-only parameters ({', '.join(unreached[:3])}, ...) cannot be traced and keep their widths: "
                 f"{error.message}"
             )
     return Trace(program, train_program, tuple(example_inputs), tied, tuple(notes))

@@ -55,7 +55,7 @@ class Widths:
         return cls(kept, dense, attributes)
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """A pruned deep copy of a dense `model`, modes and device kept. Raises SurgeryError if the shapes do not fit."""
+        """A pruned deep copy of a dense `model`, modes and device kept. Raises SurgeryError if shapes do not fit."""
         pruned = copy.deepcopy(model)
         tensors = {**dict(pruned.named_parameters()), **dict(pruned.named_buffers())}
         replaced: dict[int, Tensor] = {}

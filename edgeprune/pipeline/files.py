@@ -48,7 +48,7 @@ def convert_and_prove(job: Job, network: nn.Module, name: str, folder: Path) -> 
     Raises ParityError when a file answers something else, converters' errors when a format cannot hold the network.
     """
     formats: Sequence[Format] = job.config.chosen_formats()  # type: ignore[assignment]
-    proved = {}
+    proved: dict[str, Proved] = {}
     for index, fmt in enumerate(formats):
         job.progress.advance(index, len(formats), fmt)
         artifact = converters.convert(network, job.example_inputs, fmt, folder / f"{name}{SUFFIXES[fmt]}")
