@@ -46,7 +46,8 @@ def run(given: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict:
     """One whole run: latency 60 %, all formats. Its folder, its exit code and result.json."""
     folder = tmp_path_factory.mktemp("whole")
     done = edgeprune(
-        "optimize", *given, "--target", "host", "--latency", "60%", "--epochs", "2", "--json", "-o", str(folder / "run"),
+        "optimize", *given, "--target", "host", "--latency", "60%", "--epochs", "2", "--json",
+        "-o", str(folder / "run"),
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
     assert done.returncode in (0, 4), done.stderr
