@@ -55,7 +55,8 @@ def search() -> dict[str, Any]:
     (folder / "noise.py").write_text(
         "import torch\nfrom torch.utils.data import TensorDataset\n\n\ndef make():\n"
         "    g = torch.Generator().manual_seed(0)\n    x = torch.randn(64, 3, 224, 224, generator=g)\n"
-        "    y = torch.arange(64) % 4\n    return {'train': TensorDataset(x, y), 'val': TensorDataset(x[:16], y[:16])}\n"
+        "    y = torch.arange(64) % 4\n"
+        "    return {'train': TensorDataset(x, y), 'val': TensorDataset(x[:16], y[:16])}\n"
     )
     from edgeprune.config import make_config
     from edgeprune.pipeline.choose import search_stage
