@@ -135,7 +135,7 @@ def _run() -> dict[str, Any]:
     groups = [{"name": n, "dense": d, "kept": k, "reason": ""} for n, (d, k) in WIDTHS.items() if d != k]
     frozen = {"name": "fc", "dense": 10, "kept": 10, "reason": "network output"}
     clamped = {"name": "stem", "dense": 16, "kept": 16, "reason": "asked 14, widths are multiples of 8"}
-    device = {"name": "build-7", "soc": "AMD EPYC 7B13", "os": "Linux 6.1", "cores": 2, "runtime": "litert"}
+    device = {"name": "AMD EPYC 7B13", "soc": "x86_64", "os": "Linux 6.1", "cores": 2, "runtime": "litert"}
     device |= {"runtime_version": "2.3.0", "threads": 1, "affinity": [0], "affinity_seen": [0], "delegate": "xnnpack"}
     epochs = [{"accuracy": 0.911 + 0.005 * i, "loss": 0.4 - 0.05 * i} for i in range(3)]
     return {
