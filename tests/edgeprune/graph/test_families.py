@@ -6,8 +6,9 @@ import torchvision
 
 from edgeprune.graph import find_groups, prune_proved, trace
 
-FAST = ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0", "mnasnet0_5"]
-SLOW = ["mobilenet_v2", "efficientnet_b0", "regnet_y_400mf", "regnet_x_400mf", "resnext50_32x4d", "densenet121"]
+FAST = ["resnet18", "shufflenet_v2_x1_0"]
+SLOW = ["mobilenet_v3_small", "mnasnet0_5"]
+SLOW += ["mobilenet_v2", "efficientnet_b0", "regnet_y_400mf", "regnet_x_400mf", "resnext50_32x4d", "densenet121"]
 SLOW += ["googlenet", "vgg11_bn", "convnext_tiny"]
 
 
