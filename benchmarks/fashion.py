@@ -1,6 +1,6 @@
 """Fashion-MNIST, ResNet-20, 3 seeds: EdgePrune against Torch-Pruning at the same measured latency and the same epochs.
 
-python -m benchmarks.fashion [--seeds 0 1 2] [--budgets 50% 33%]
+python -m benchmarks.fashion [--seeds 0 1 2] [--budgets 50% 33%] [--methods edgeprune torch-pruning]
 
 Every row is kept in build/bench/fashion.jsonl: a killed benchmark goes on. The table goes to docs/benchmarks.md.
 Both methods start from the same dense weights and use the same recovery: batch-norm re-estimation, then 3 epochs of
@@ -106,12 +106,15 @@ def theirs(seed: int, budget: str) -> dict[str, Any]:
     }
 
 
+METHODS = {"edgeprune": ours, "torch-pruning": theirs}
+
+
 def report() -> str:
     """The Markdown table of all rows so far."""
     rows = table.rows("fashion")
     body = []
     for budget in BUDGETS:
-        for method in ("edgeprune", "torch-pruning"):
+        for method in METHODS:
             chosen = [r for r in rows if r["budget"] == budget and r["method"] == method and r["accuracy"] is not None]
             if not chosen:
                 continue
@@ -140,14 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--budgets", nargs="+", default=list(BUDGETS), choices=list(BUDGETS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     args = parser.parse_args()
     for seed in args.seeds:
         for budget in args.budgets:
-            for method, work in (("edgeprune", ours), ("torch-pruning", theirs)):
+            for method in args.methods:
                 table.once(
                     "fashion",
                     {"seed": seed, "budget": budget, "method": method},
-                    lambda work=work, seed=seed, budget=budget: work(seed, budget),
+                    lambda method=method, seed=seed, budget=budget: METHODS[method](seed, budget),
                 )
                 table.write_section(Path("docs/benchmarks.md"), "Fashion-MNIST, ResNet-20", report())
     print(report())
