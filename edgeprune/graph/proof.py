@@ -1,8 +1,9 @@
 """The proof of a surgery, before it is accepted.
 
 On generic float64 weights the pruned network must equal the oracle, and a consumer whose inputs are permuted must
-move the output: without the second half an equality proves nothing. All groups are proved at once; what fails is
-found by bisection, put back, and reported.
+move the output: without the second half an equality proves nothing. Draws of weights are repeated, because a draw
+may hide a consumer (two channels, both cut off by their ReLU): each must show the equality, and each consumer must be
+noticed by one of them. All groups are proved at once; what fails is found by bisection, put back, and reported.
 """
 
 from dataclasses import dataclass, field
@@ -23,13 +24,14 @@ from edgeprune.graph.widths import Widths
 TOLERANCE = 1e-9
 NOTICED = 1e-3
 MISWIRED = 12
-_DRAWS = 3
+_DRAWS = 10
 
 
 @dataclass(frozen=True)
 class Proof:
     """`max_rel_error`: largest difference to the oracle over its largest output. `miswired_rel_change`: the smallest
-    such change caused by permuting the inputs of one consumer. `frozen`: groups that were put back, with the reason.
+    such change caused by permuting the inputs of one consumer, each in the draw of weights that shows it best.
+    `frozen`: groups that were put back, with the reason.
     """
 
     max_rel_error: float
@@ -44,12 +46,24 @@ def prove(model: nn.Module, trace: Trace, coupling: Coupling, kept: dict[str, Te
     Raises SurgeryError if the kept set is not legal.
     """
     coupling.check(kept)
-    proof = Proof(torch.inf, 0.0)
+    rest, frozen, changes, worst = dict(kept), dict[str, str](), dict[str, float](), 0.0
     for seed in range(_DRAWS):
-        proof = _Prover(model, trace, coupling, seed).prove(kept)
-        if proof.ok:
+        prover = _Prover(model, trace, coupling, seed, rest)
+        pruned, error, reason = prover.attempt(rest)
+        if reason is not None:
+            frozen |= prover.culprits(rest)
+            rest = {name: units for name, units in kept.items() if name not in frozen}
+            pruned, error, reason = prover.attempt(rest)
+        worst = max(worst, error)
+        if pruned is None or reason is not None:
+            return Proof(worst, 0.0, frozen, False)
+        consumers = [name for name in prover.consumers(rest) if changes.get(name, 0.0) <= NOTICED]
+        for name, change in prover.miswired(pruned, consumers).items():
+            changes[name] = max(changes.get(name, 0.0), change)
+        if all(changes[name] > NOTICED for name in consumers):
             break
-    return proof
+    noticed = min((changes[name] for name in prover.consumers(rest)), default=torch.inf)
+    return Proof(worst, noticed, frozen, noticed > NOTICED)
 
 
 def prune_proved(
@@ -72,29 +86,29 @@ def prune_proved(
 
 
 class _Prover:
-    """One draw of generic weights."""
+    """One draw of generic weights, Kaiming for the fan-in that each layer has in the pruned network."""
 
-    def __init__(self, model: nn.Module, trace: Trace, coupling: Coupling, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, trace: Trace, coupling: Coupling, seed: int, kept: dict[str, Tensor] | None = None
+    ) -> None:
         self.trace, self.coupling = trace, coupling
         self.dense = generic_copy(model, seed)
         self.inputs = generic_inputs(trace.example_inputs, seed)
         calibrate(self.dense, self.inputs)
+        self.amplify({name: len(units) for name, units in (kept or {}).items()})
         named = [
             *self.dense.named_parameters(remove_duplicate=False),
             *self.dense.named_buffers(remove_duplicate=False),
         ]
         self.state: dict[str, Tensor] = {name: tensor.detach() for name, tensor in named}
 
-    def prove(self, kept: dict[str, Tensor]) -> Proof:
-        frozen: dict[str, str] = {}
-        rest = dict(kept)
-        pruned, error, reason = self.attempt(rest)
-        if reason is not None:
-            frozen = self.culprits(rest)
-            rest = {name: units for name, units in kept.items() if name not in frozen}
-            pruned, error, reason = self.attempt(rest)
-        change = self.miswired(pruned, rest) if pruned is not None and reason is None else 0.0
-        return Proof(error, change, frozen, reason is None and change > NOTICED)
+    def amplify(self, counts: dict[str, int]) -> None:
+        """Or else biases drown what the few channels of a narrow network say."""
+        parameters = dict(self.dense.named_parameters())
+        for layer in {x.weight: x for x in self.coupling.layers if x.groups == 1}.values():
+            ratio = self.coupling.channels(layer, {})[0] / self.coupling.channels(layer, counts)[0]
+            with torch.no_grad():
+                parameters[layer.weight].mul_(ratio**0.5)
 
     def attempt(self, kept: dict[str, Tensor]) -> tuple[nn.Module | None, float, str | None]:
         """(pruned generic network, relative error, None) or what went wrong."""
@@ -137,28 +151,31 @@ class _Prover:
             found |= dict.fromkeys(rest, together)
         return found
 
-    def miswired(self, pruned: nn.Module, kept: dict[str, Tensor]) -> float:
-        """Smallest relative change of the output when the inputs of one consumer are rotated by one channel.
+    def consumers(self, kept: dict[str, Tensor]) -> list[str]:
+        """Weights of up to MISWIRED layers, spread over the network, that mix channels of pruned groups."""
+        counts = {name: len(units) for name, units in kept.items()}
+        layers = [layer for layer in self.coupling.layers if self.reads(layer, kept)]
+        names = list(dict.fromkeys(x.weight for x in layers if self.coupling.channels(x, counts)[0] > 1))
+        return names[:: max(1, -(-len(names) // MISWIRED))]
+
+    def miswired(self, pruned: nn.Module, consumers: list[str]) -> dict[str, float]:
+        """Relative change of the output when the inputs of each consumer in turn are rotated by one channel.
 
         Runs in float32: what must be noticed is a thousand times its rounding.
         """
-        consumers = [layer for layer in self.coupling.layers if self.reads(layer, kept)]
-        step = max(1, -(-len(consumers) // MISWIRED))
         single, inputs = pruned.float(), tuple(x.float() if x.is_floating_point() else x for x in self.inputs)
         expected = _outputs(single, inputs)
         parameters = dict(single.named_parameters())
-        changes = []
-        for layer in consumers[::step]:
-            weight = parameters[layer.weight]
-            axis = 0 if layer.op == "conv_transpose2d" else 1
-            if weight.shape[axis] < 2:
-                continue
+        transposed = {layer.weight for layer in self.coupling.layers if layer.op == "conv_transpose2d"}
+        changes = {}
+        for name in consumers:
+            weight = parameters[name]
             original = weight.detach().clone()
             with torch.no_grad():
-                weight.copy_(original.roll(1, axis))
-                changes.append(_difference(_outputs(single, inputs), expected))
+                weight.copy_(original.roll(1, 0 if name in transposed else 1))
+                changes[name] = _difference(_outputs(single, inputs), expected)
                 weight.copy_(original)
-        return min(changes, default=torch.inf)
+        return changes
 
     def reads(self, layer: Layer, kept: dict[str, Tensor]) -> bool:
         """Whether a layer mixes channels of a pruned group."""
