@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from converters.artifact import Artifact
+from converters.chatter import silenced
 
 Outputs = list[npt.NDArray[Any]]
 
@@ -48,8 +49,9 @@ def parity(artifact: Artifact, module: nn.Module, inputs: Sequence[tuple[Tensor,
         return Parity(
             float("nan"), len(inputs), False, "at least 2 inputs are needed to see that the output follows them"
         )
-    session = open_session(artifact.path, artifact.format, threads)
-    found = [session.run([x.numpy() for x in sample]) for sample in inputs]
+    with silenced():
+        session = open_session(artifact.path, artifact.format, threads)
+        found = [session.run([x.numpy() for x in sample]) for sample in inputs]
     return compare(_reference(module, inputs), found)
 
 

@@ -11,12 +11,13 @@ from edgeprune.errors import UsageError
 from edgeprune.graph import Widths, find_groups, prune_proved, trace
 from edgeprune.pipeline.job import job_from_config, make_job
 from edgeprune.pipeline.optimize import optimize_job
+from edgeprune.pipeline.publish import restore
 from edgeprune.preflight import check
 from edgeprune.progress import LoggedProgress, Progress
 from edgeprune.result import Result
 from edgeprune.score import score as score_groups
 from edgeprune.sources.data import Data
-from edgeprune.sources.models import load_model, load_weights
+from edgeprune.sources.models import load_model
 from edgeprune.sources.user_data import wrap_data
 from edgeprune.task import Classification, Task, make_task
 
@@ -112,10 +113,7 @@ def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
             raise UsageError(f"{folder} was made from a Python object.", "Pass model=, the original network.")
         classes = len(result.data.class_names or ()) or None
         model = load_model(config.model, num_classes=classes, in_channels=result.data.input_shape[0])
-    widths = Widths.from_json((folder / "widths.json").read_text(encoding="utf-8"))
-    network = widths.apply(model)
-    load_weights(network, folder / "model.safetensors")
-    return network.eval()
+    return restore(folder, model)
 
 
 def _task(loss: Any, evaluate: Any, data: Data) -> Task:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,18 @@ def disk_trouble(what: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not."""
+    """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
+
+    It may become a folder; a folder at `path` has to be removed inside the block.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with disk_trouble(path):
         try:
             yield partial
             os.replace(partial, path)
         finally:
+            if partial.is_dir():
+                shutil.rmtree(partial)
             partial.unlink(missing_ok=True)
 
 

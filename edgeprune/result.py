@@ -57,7 +57,8 @@ class DataInfo(_Schema):
 class Requirement(_Schema):
     """One limit of the budget: asked, resolved, reached. `source` tells how `achieved` was got.
 
-    `ratio` is achieved / dense; for latency it is the paired A-B-B-A ratio, with its 95 % interval.
+    `ratio` is achieved / dense; for latency it is the paired A-B-B-A ratio, with its 95 % interval. `used` is the share
+    of the limit that decides `met`: for latency at the upper end of the interval.
     """
 
     kind: Literal["latency", "memory", "file_size", "macs"]
@@ -67,6 +68,7 @@ class Requirement(_Schema):
     unit: str
     ratio: float | None
     ratio_ci95: tuple[float, float] | None
+    used: float | None
     source: Literal["measured", "emulated", "counted", "not measured"]
     met: bool | None
     note: str

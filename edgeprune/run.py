@@ -3,6 +3,7 @@
 config.yaml        resolved settings; `--config` with this file replays the run
 state/STAGE.json   what a finished stage found; a stage with such a file is not repeated by --resume
 measurements.jsonl every measurement with its raw samples, appended
+state/attempt-N/    weights and files of one solve, until the best is published
 widths.json        kept channels; with the original model they rebuild the pruned one
 model.safetensors  the trained pruned weights
 artifacts/         converted files, dense and pruned
@@ -13,6 +14,7 @@ import fcntl
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,16 +42,13 @@ class Run:
         something else, or when another process works in it; EnvironmentProblem when it cannot be written.
         """
         created = not path.exists()
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _empty(path):
             cls._check_resumable(path, config, resume)
         with disk_trouble(path):
             path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.") from error
+            lock = _lock(path / ".lock")
+        if lock is None:
+            raise UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.")
         run = cls(path, lock, created)
         try:
             with disk_trouble(path):
@@ -91,9 +90,17 @@ class Run:
         """Mark a stage as done, with what it found (JSON types)."""
         write_json(self.path / "state" / f"{stage}.json", found)
 
-    def forget(self, stage: str) -> None:
-        """Mark a stage as not done."""
-        (self.path / "state" / f"{stage}.json").unlink(missing_ok=True)
+    def attempt(self, number: int) -> Path:
+        """The folder of one solve's weights and files; made if it is not there."""
+        folder = self.path / "state" / f"attempt-{number}"
+        with disk_trouble(folder):
+            folder.mkdir(exist_ok=True)
+        return folder
+
+    def drop_attempts(self) -> None:
+        """Remove the folders of all solves: the best is published."""
+        for folder in (self.path / "state").glob("attempt-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def record(self, label: str, measurement: dict[str, Any]) -> None:
         """Append one measurement with its raw samples to measurements.jsonl."""
@@ -104,12 +111,16 @@ class Run:
             os.fsync(lines.fileno())
 
     def measurements(self) -> dict[str, dict[str, Any]]:
-        """The last measurement of each label."""
+        """The last measurement of each label; a line torn by a kill is passed over."""
         file = self.path / "measurements.jsonl"
         if not file.exists():
             return {}
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return {row["label"]: row for row in rows}
+        found = {}
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with suppress(json.JSONDecodeError):
+                row = json.loads(line)
+                found[row["label"]] = row
+        return found
 
     def discard(self) -> None:
         """Remove the directory if this process made it and no stage was finished in it."""
@@ -120,8 +131,28 @@ class Run:
     def close(self) -> None:
         """Release the lock."""
         if not self._lock.closed:
-            self._lock.close()
             (self.path / ".lock").unlink(missing_ok=True)
+            self._lock.close()
+
+
+def _empty(path: Path) -> bool:
+    """True for a folder without files: also for what a run leaves that was killed as it began."""
+    return path.is_dir() and not any(p.is_file() and p.name != ".lock" for p in path.rglob("*"))
+
+
+def _lock(path: Path) -> IO[str] | None:
+    """The file, open and locked for this process; None when another holds it."""
+    while True:
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its owner removed it between our opening and our locking
 
 
 def default_path(config: Config, resume: bool) -> Path:

@@ -39,10 +39,11 @@ def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: 
     source = "counted"
     if limit.kind in ("latency", "memory"):
         source = kind if after is not None else "not measured"
-    met = None if after is None else after <= resolved
+    used = after / resolved if after is not None else None
     if limit.kind == "latency" and pruned.latency is not None and ratio is not None:
         share, interval = ratio.median, ratio.ci95
-        met = interval[1] <= limit.value if limit.relative else pruned.latency.ci95[1] <= limit.value
+        used = (interval[1] if limit.relative else pruned.latency.ci95[1]) / limit.value
+    met = used <= 1 if used is not None else None
     return Requirement(
         kind=limit.kind,
         asked=limit.text,
@@ -51,6 +52,7 @@ def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: 
         unit=BASE_UNIT[limit.kind],
         ratio=share,
         ratio_ci95=interval,
+        used=used,
         source=source,  # type: ignore[arg-type]
         met=met,
         note=_note(limit, resolved, after, share, met),

@@ -7,12 +7,14 @@ from pathlib import Path
 from torch import nn
 
 from edgeprune.config import Config
+from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
 from edgeprune.graph import Coupling, Trace, Widths, find_groups, trace
 from edgeprune.pipeline.choose import search_stage, unpruned
 from edgeprune.pipeline.files import Proved
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
+from edgeprune.pipeline.publish import publish, restore
 from edgeprune.pipeline.stages import (
     dense_stage,
     files_stage,
@@ -34,8 +36,9 @@ _SAFETY = 0.98  # a second solve aims this far below what the first one missed
 
 @dataclass(frozen=True)
 class Delivered:
-    """The network that a run ends with, its files, and how it was judged."""
+    """The network that a run ends with, its files, and how it was judged. `attempt` is None for the dense one."""
 
+    attempt: int | None
     search: SearchStage
     widths: Widths
     recovery: Recovery | None
@@ -43,7 +46,13 @@ class Delivered:
     entries: list[ArtifactResult]
     files: dict[str, Proved]
     judged: JudgeStage
-    outcome: str
+
+    @property
+    def outcome(self) -> str:
+        """What became of the budget, in words."""
+        if self.attempt is None:
+            return "the dense network already meets the budget; nothing was pruned"
+        return "met" if self.judged.met else "not met: this is the closest network that was found"
 
 
 def optimize_config(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Result:
@@ -55,7 +64,8 @@ def optimize_config(config: Config, output: Path | None, *, resume: bool, progre
 def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Result:
     """Run all stages. The result knows its network (`module`: eval mode, CPU) and its run directory (`path`).
 
-    Raises the errors of the stages; a run directory in which nothing was finished is removed then.
+    Resuming a finished run repeats nothing and returns its result. Raises the errors of the stages; a run directory in
+    which nothing was finished is removed then.
     """
     started = time.time()
     job.progress.stage("Tracing the network and its channel groups")
@@ -63,11 +73,15 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     coupling = find_groups(traced)
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
     try:
+        if (run.path / "result.json").exists():
+            job.progress.note("this run is finished: nothing was left to do")
+            return _finished(job, run)
         job.progress.stage("Dense baseline: evaluate, convert, measure")
         dense, dense_files = dense_stage(job, run, coupling)
+        delivered = None
         if all(requirement.met for requirement in dense.first_look):
             delivered = _deliver_dense(job, run, coupling, dense, dense_files)
-        else:
+        if delivered is None or not delivered.judged.met:
             delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
         return _write(job, run, dense, dense_files, delivered, started)
     except BaseException:
@@ -80,33 +94,38 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
 def _deliver_pruned(
     job: Job, run: Run, traced: Trace, coupling: Coupling, dense: DenseStage, dense_files: dict[str, Proved]
 ) -> Delivered:
+    """The first solve that meets the budget once it is trained and converted, else the closest of all."""
     scale = 1.0
+    attempts: list[Delivered] = []
     for attempt in range(_ATTEMPTS):
         job.progress.stage("Searching widths: solve, build, convert, measure")
-        search, widths = search_stage(job, run, traced, coupling, dense, dense_files, scale, attempt)
+        try:
+            search, widths = search_stage(job, run, traced, coupling, dense, dense_files, scale, attempt)
+        except BudgetNotMet as error:
+            if not attempts:
+                raise
+            job.progress.note(f"no second solve: {error}")
+            break
         job.progress.stage("Winning accuracy back")
         recovery, pruned = train_stage(job, run, widths, attempt)
         job.progress.stage("Converting and proving the files")
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
         job.progress.stage("Measuring dense and pruned in fresh processes")
-        judged = _judge(job, run, dense, dense_files, search, files, attempt)
-        outcome = "met" if judged.met else "not met: this is the closest network that was found"
-        delivered = Delivered(search, widths, recovery, pruned, entries.files, files, judged, outcome)
+        judged = _judge(job, run, dense, dense_files, search, files, str(attempt))
+        attempts.append(Delivered(attempt, search, widths, recovery, pruned, entries.files, files, judged))
         if judged.met:
             break
         missed = "; ".join(f"{r.kind} {r.note}" for r in judged.requirements if r.met is False)
         job.progress.note(f"outside the budget ({missed})" + (": one more solve" if attempt + 1 < _ATTEMPTS else ""))
-        scale *= _SAFETY * _overshoot(judged)
-    return delivered
+        scale *= _SAFETY / judged.used
+    return min(attempts, key=lambda delivered: delivered.judged.used)
 
 
 def _deliver_dense(job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: dict[str, Proved]) -> Delivered:
     job.progress.note("the dense network already meets the budget: nothing is pruned")
     search = unpruned(coupling)
-    judged = _judge(job, run, dense, files, search, files, 0)
-    save_network(job.model, run.path / "model.safetensors")
-    outcome = "the dense network already meets the budget; nothing was pruned"
-    return Delivered(search, Widths(), None, job.model, [], files, judged, outcome)
+    judged = _judge(job, run, dense, files, search, files, "dense")
+    return Delivered(None, search, Widths(), None, job.model, [], files, judged)
 
 
 def _judge(
@@ -116,7 +135,7 @@ def _judge(
     dense_files: dict[str, Proved],
     search: SearchStage,
     pruned_files: dict[str, Proved],
-    attempt: int,
+    name: str,
 ) -> JudgeStage:
     before, after = (files[measured_format(job)].artifact for files in (dense_files, pruned_files))
     return judge_stage(
@@ -124,20 +143,19 @@ def _judge(
         run,
         (Costs(dense.macs, dense.params, before.size_bytes), before),
         (Costs(search.macs, search.params, after.size_bytes), after),
-        attempt,
+        name,
     )
-
-
-def _overshoot(judged: JudgeStage) -> float:
-    """By how much the next solve has to aim lower: limit / achieved, of the limit missed most."""
-    missed = (r.limit / r.achieved for r in judged.requirements if r.met is False and r.achieved)
-    return min(1.0, *missed)
 
 
 def _write(
     job: Job, run: Run, dense: DenseStage, dense_files: dict[str, Proved], delivered: Delivered, started: float
 ) -> Result:
     job.progress.stage("Reading the test set once, writing the report")
+    if delivered.attempt is None:
+        entries = delivered.entries
+        save_network(delivered.network, run.path / "model.safetensors")
+    else:
+        entries = publish(run, delivered.attempt, delivered.entries)
     sizes = [files[measured_format(job)].artifact.size_bytes for files in (dense_files, delivered.files)]
     result = assemble(
         job,
@@ -145,7 +163,7 @@ def _write(
         dense=dense,
         search=delivered.search,
         recovery=delivered.recovery,
-        files=[*dense.files, *delivered.entries],
+        files=[*dense.files, *entries],
         judged=delivered.judged,
         pruned=delivered.network,
         sizes=(sizes[0], sizes[1]),
@@ -154,4 +172,10 @@ def _write(
     write_text(run.path / "widths.json", delivered.widths.to_json())
     write_report(result, run.path / "report.html", run.measurements())
     write_text(run.path / "result.json", result.model_dump_json(indent=2) + "\n")
+    run.drop_attempts()
     return result.with_network(delivered.network, run.path)
+
+
+def _finished(job: Job, run: Run) -> Result:
+    result = Result.model_validate_json((run.path / "result.json").read_text(encoding="utf-8"))
+    return result.with_network(restore(run.path, job.model), run.path)

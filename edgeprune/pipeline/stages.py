@@ -64,8 +64,8 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, dic
 
 
 def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recovery, nn.Module]:
-    """The pruned network with its accuracy won back; weights go to model.safetensors."""
-    pruned, weights = widths.apply(job.model), run.path / "model.safetensors"
+    """The pruned network with its accuracy won back; its weights go to the attempt's model.safetensors."""
+    pruned, weights = widths.apply(job.model), run.attempt(attempt) / "model.safetensors"
     found = run.done(f"train-{attempt}")
     if found is not None:
         pruned.load_state_dict(load_file(weights))
@@ -93,7 +93,7 @@ def files_stage(
     if found is not None:
         stage = FilesStage(**found)
         return stage, reload_files(run, stage.files)
-    files = convert_and_prove(job, pruned, "pruned", run.artifacts)
+    files = convert_and_prove(job, pruned, "pruned", run.attempt(attempt))
     require_smaller(dense, files)
     stage = FilesStage(files=[proved.to_result("pruned", run.path) for proved in files.values()])
     run.finish(f"files-{attempt}", stage.model_dump())
@@ -101,10 +101,10 @@ def files_stage(
 
 
 def judge_stage(
-    job: Job, run: Run, dense: tuple[Costs, Artifact], pruned: tuple[Costs, Artifact], attempt: int
+    job: Job, run: Run, dense: tuple[Costs, Artifact], pruned: tuple[Costs, Artifact], name: str
 ) -> JudgeStage:
     """Measure dense and pruned once more, interleaved in fresh processes, and compare with the budget."""
-    found = run.done(f"judge-{attempt}")
+    found = run.done(f"judge-{name}")
     if found is not None:
         return JudgeStage(**found)
     before, after, ratio = dense[0], pruned[0], None
@@ -115,13 +115,14 @@ def judge_stage(
         reference, candidate, ratio = host.compare(
             dense[1], pruned[1], threads=job.config.threads, on_progress=_watch(job)
         )
-        for name, measurement in (("dense", reference), ("pruned", candidate)):
-            run.record(name, measurement.to_json())
+        both = (("dense", reference), ("pruned", candidate))
+        for network, measurement in both:
+            run.record(network, measurement.to_json())
         before, after = _with(before, reference), _with(after, candidate)
         facts = candidate.to_json()
         device = facts["device"]
         conditions = {"before": facts["conditions_before"], "after": facts["conditions_after"]}
-        flags = [f"{name}: {flag}" for name, m in (("dense", reference), ("pruned", candidate)) for flag in m.flags]
+        flags = [f"{network}: {flag}" for network, m in both for flag in m.flags]
     stage = JudgeStage(
         requirements=[judge(limit, before, after, ratio) for limit in job.budget.limits],
         dense_latency=before.latency,
@@ -132,7 +133,7 @@ def judge_stage(
         conditions={**conditions, "ratio": ratio.median if ratio else None},
         flags=flags,
     )
-    run.finish(f"judge-{attempt}", stage.model_dump())
+    run.finish(f"judge-{name}", stage.model_dump())
     return stage
 
 

@@ -35,7 +35,7 @@ class SearchStage(BaseModel):
 
 
 class TrainStage(BaseModel):
-    """How the pruned network was trained; its weights are in model.safetensors."""
+    """How the pruned network was trained; its weights are in the attempt's model.safetensors."""
 
     recovery: Recovery
 
@@ -60,8 +60,13 @@ class JudgeStage(BaseModel):
 
     @property
     def met(self) -> bool:
-        """True unless a requirement that could be checked is missed."""
-        return all(requirement.met is not False for requirement in self.requirements)
+        """True when every requirement was checked and holds."""
+        return all(requirement.met for requirement in self.requirements)
+
+    @property
+    def used(self) -> float:
+        """Share of the limit that is used most; above 1 it is missed."""
+        return max((requirement.used for requirement in self.requirements if requirement.used is not None), default=0.0)
 
 
 def reload_files(run: Run, entries: list[ArtifactResult]) -> dict[str, Proved]:
