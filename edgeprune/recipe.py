@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgeprune.errors import UsageError
 
+SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random")  # edgeprune.score's, known without torch
 ALLOCATIONS = ("latency", "uniform", "global", "precropping")
 
 
@@ -58,6 +59,8 @@ def load_recipe(name: str, *, score: str | None = None, allocate: str | None = N
     text = (resources.files("edgeprune") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     recipe = Recipe(name=name, **yaml.safe_load(text))
     if score is not None and score != recipe.score.name:
+        if score not in SCORES:
+            raise UsageError(f"Unknown score {score!r}." + _nearest(score, SCORES), _choices(SCORES))
         recipe = recipe.model_copy(update={"score": Choice(name=score)})
     if allocate is not None and allocate != recipe.allocate.name:
         if allocate not in ALLOCATIONS:

@@ -1,11 +1,16 @@
 """Which phones adb sees."""
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 _TIMEOUT_S = 20.0
+# Serial number, state (which may be a sentence), and what -l adds.
+_LINE = re.compile(
+    r"(\(no serial number\)|\S+)\s+(\S.*?)(?:\s+(?:usb|product|model|device|features|transport_id):\S*)*\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ def attached(adb: str) -> list[Attached]:
 
 
 def parse_devices(listing: str) -> list[Attached]:
-    """Read what `adb devices` prints: a heading, then "SERIAL<tab>STATE" lines."""
-    rows = (line.split("\t") for line in listing.splitlines() if "\t" in line)
-    return [Attached(row[0].strip(), row[1].strip()) for row in rows]
+    """Read what `adb devices`, with or without -l, prints: a heading, then a line a phone."""
+    lines = listing.partition("List of devices attached")[2].splitlines()
+    found = [_LINE.fullmatch(line) for line in lines if not line.startswith("*")]
+    return [Attached(line[1], line[2]) for line in found if line]

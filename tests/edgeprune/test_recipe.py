@@ -1,7 +1,8 @@
 import pytest
 
 from edgeprune.errors import UsageError
-from edgeprune.recipe import load_recipe, recipe_names
+from edgeprune.recipe import SCORES, load_recipe, recipe_names
+from edgeprune.score import CRITERIA
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -27,3 +28,9 @@ def test_unknown_names_suggest_the_nearest():
         load_recipe("betarank")
     with pytest.raises(UsageError, match="Did you mean uniform"):
         load_recipe("beta-rank", allocate="unifrom")
+    with pytest.raises(UsageError, match="Did you mean taylor"):
+        load_recipe("beta-rank", score="tailor")
+
+
+def test_the_scores_are_those_of_the_registry():
+    assert tuple(CRITERIA) == SCORES
