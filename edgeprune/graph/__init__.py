@@ -5,6 +5,7 @@ from edgeprune.graph.errors import ProofError, SurgeryError, TraceError
 from edgeprune.graph.groups import find_groups
 from edgeprune.graph.layers import AxisPart, Layer
 from edgeprune.graph.proof import Proof, prove, prune_proved
+from edgeprune.graph.protect import Protection, protect
 from edgeprune.graph.surgery import prune
 from edgeprune.graph.trace import Trace, trace
 from edgeprune.graph.widths import Widths
@@ -17,11 +18,13 @@ __all__ = [
     "ParamSlice",
     "Proof",
     "ProofError",
+    "Protection",
     "SurgeryError",
     "Trace",
     "TraceError",
     "Widths",
     "find_groups",
+    "protect",
     "prove",
     "prune",
     "prune_proved",

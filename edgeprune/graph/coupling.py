@@ -42,7 +42,10 @@ class ChannelGroup:
 
 @dataclass
 class Coupling:
-    """All channel groups of one traced network. `counts` and `kept` name groups; a missing group is dense."""
+    """All channel groups of one traced network. `counts` and `kept` name groups; a missing group is dense.
+
+    `floors`: group -> fewest channels that `menu` offers, where the user protects some (see `protect`).
+    """
 
     groups: dict[str, ChannelGroup]
     layers: tuple[Layer, ...]
@@ -53,6 +56,7 @@ class Coupling:
     labels: dict[str, Any]
     component: Tensor
     components: dict[str, Tensor] = field(default_factory=dict)
+    floors: dict[str, int] = field(default_factory=dict)
 
     @property
     def prunable(self) -> dict[str, ChannelGroup]:
@@ -63,7 +67,8 @@ class Coupling:
         return {name: self._menu(group, multiple) for name, group in self.prunable.items()}
 
     def _menu(self, group: ChannelGroup, multiple: int) -> tuple[int, ...]:
-        steps = [u for u in range(1, group.units) if u * group.channels_per_unit % multiple == 0]
+        width, least = group.channels_per_unit, self.floors.get(group.name, 1)
+        steps = [u for u in range(1, group.units) if u * width % multiple == 0 and u * width >= least]
         rows = self.balance.get(group.name)
         if rows is not None:
             zero = torch.zeros(group.units)

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from edgeprune.graph import rules
-from edgeprune.graph.rules import Call, Labels, Rule
+from edgeprune.graph import call as calls
+from edgeprune.graph import contractions, moves, rules
+from edgeprune.graph.call import Call, Labels, Rule
 from edgeprune.graph.space import FIXED, LabelSpace, uniform
 from edgeprune.graph.trace import op_name
+
+_MADE = ("zeros", "ones", "full", "empty")
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), rules.convolution),
@@ -22,19 +25,20 @@ RULES: dict[str, Rule] = {
     "group_norm": rules.group_norm,
     "layer_norm": rules.layer_norm,
     **dict.fromkeys(
-        (
-            "max_pool2d",
-            "max_pool2d_with_indices",
-            "avg_pool2d",
-            "adaptive_avg_pool2d",
-            "adaptive_max_pool2d",
-            "upsample_nearest2d",
-            "upsample_bilinear2d",
-            "upsample_bicubic2d",
-            "_upsample_nearest_exact2d",
-        ),
+        [f"{op}{d}d" for d in (1, 2, 3) for op in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")]
+        + [f"max_pool{d}d_with_indices" for d in (1, 2, 3)]
+        + [f"{op}{d}d" for d in (1, 2, 3) for op in ("upsample_nearest", "_upsample_nearest_exact")]
+        + ["upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"]
+        + ["_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"],
         rules.pool,
     ),
+    **dict.fromkeys(("matmul", "bmm", "mm"), contractions.matmul),
+    "einsum": contractions.einsum,
+    "scaled_dot_product_attention": contractions.attention,
+    "embedding": moves.embedding,
+    "index": moves.index,
+    "glu": moves.glu,
+    "cumsum": rules.scan,
     **dict.fromkeys(
         [
             "view",
@@ -46,6 +50,13 @@ RULES: dict[str, Rule] = {
             "transpose",
             "t",
             "movedim",
+            "moveaxis",
+            "swapaxes",
+            "swapdims",
+            "numpy_T",
+            "expand_as",
+            "view_as",
+            "rot90",
             "expand",
             "contiguous",
             "clone",
@@ -74,10 +85,10 @@ RULES: dict[str, Rule] = {
             "pixel_unshuffle",
             "channel_shuffle",
         ],
-        rules.move,
+        moves.move,
     ),
-    "getitem": rules.getitem,
-    **dict.fromkeys(("pad", "constant_pad_nd"), rules.pad),
+    "getitem": moves.getitem,
+    **dict.fromkeys(("pad", "constant_pad_nd"), moves.pad),
     **dict.fromkeys(
         [
             "add",
@@ -89,6 +100,8 @@ RULES: dict[str, Rule] = {
             "maximum",
             "minimum",
             "where",
+            "masked_fill",
+            "copy",
             "neg",
             "abs",
             "exp",
@@ -117,6 +130,20 @@ RULES: dict[str, Rule] = {
             "softplus",
             "sigmoid",
             "tanh",
+            "tanhshrink",
+            "celu",
+            "threshold",
+            "hardshrink",
+            "softshrink",
+            "sign",
+            "ceil",
+            "trunc",
+            "remainder",
+            "floor_divide",
+            "atan2",
+            "log1p",
+            "expm1",
+            "nan_to_num",
             "hardswish",
             "hardsigmoid",
             "log_sigmoid",
@@ -146,8 +173,10 @@ RULES: dict[str, Rule] = {
         ["mean", "sum", "prod", "amax", "amin", "max", "min", "var", "std", "logsumexp", "linalg_vector_norm"],
         rules.reduce,
     ),
-    **dict.fromkeys(("zeros", "ones", "full", "arange", "scalar_tensor", "empty", "linspace"), rules.fixed),
-    **dict.fromkeys(("zeros_like", "ones_like", "full_like", "bernoulli", "rand_like"), rules.like),
+    **dict.fromkeys(
+        (*_MADE, *(f"new_{made}" for made in _MADE), "arange", "scalar_tensor", "linspace", "eye"), calls.fixed
+    ),
+    **dict.fromkeys(("zeros_like", "ones_like", "full_like", "bernoulli", "rand_like", "fill", "zero"), calls.like),
     **dict.fromkeys(("_assert_tensor_metadata", "_assert_scalar", "sym_size", "sym_constrain_range"), rules.silent),
 }
 
@@ -171,14 +200,14 @@ def walk(program: ExportedProgram, space: LabelSpace, tied: dict[str, str]) -> d
             env[node] = uniform(FIXED, tuple(value.shape)) if isinstance(value, Tensor) else None
         elif node.op == "call_function":
             call = Call(space, node, env, owners)
-            env[node] = RULES.get(op_name(node), rules.unknown)(call)
+            env[node] = RULES.get(op_name(node), calls.unknown)(call)
         elif node.op == "output":
             for leaf in node.all_input_nodes:
                 if leaf not in owners and leaf.name not in written:
                     _freeze_output(space, env[leaf])
         else:
-            env[node] = rules.fixed(Call(space, node, env, owners))
-    return {node.name: labels for node, labels in env.items() if node not in owners}
+            env[node] = calls.fixed(Call(space, node, env, owners))
+    return {node.name: labels for node, labels in env.items()}
 
 
 def _freeze_output(space: LabelSpace, labels: Any) -> None:

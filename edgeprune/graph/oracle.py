@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from edgeprune.graph.space import core
 from edgeprune.graph.trace import bound, op_name
 
-Restricted = Callable[[Tensor, Tensor, dict[str, Any]], Tensor]  # input, kept mask, arguments -> output
+Restricted = Callable[[Tensor, Tensor, dict[str, Any]], Any]  # input, kept mask, arguments -> output(s)
 
 
 def run_dense(
@@ -66,26 +66,29 @@ def _call(node: fx.Node, values: dict[fx.Node, Any], labels: dict[str, Any], mas
     if name.startswith("_assert"):
         return None
 
+    rule = RESTRICTED.get(name)
+    summed = {n for n in node.all_input_nodes if rule is _zeroed and isinstance(values[n], Tensor)}
+
     def real(value: Any) -> Any:
         if isinstance(value, fx.Node):
-            return values[value]
+            return _summand(values[value], labels[value.name], mask) if value in summed else values[value]
         if isinstance(value, (list, tuple)):
             return type(value)(real(v) for v in value)
         return torch.float64 if value is torch.float32 else value
 
-    rule = RESTRICTED.get(name)
     first = next(iter(node.all_input_nodes), None)
-    if rule is not None and first is not None and isinstance(labels.get(first.name), Tensor):
+    if rule is not None and rule is not _zeroed and first is not None and isinstance(labels.get(first.name), Tensor):
         kept = mask[core(labels[first.name])[0]]
         if not kept.all():
             arguments = {key: real(value) for key, value in bound(node).items()}
-            zeroed = torch.where(kept, values[first], 0.0)
-            if rule is _zeroed:
-                rest = {key: real(value) for key, value in node.kwargs.items()}
-                return node.target(zeroed, *real(tuple(node.args[1:])), **rest)  # type: ignore[operator]
             return rule(values[first], kept.expand_as(values[first]), arguments)
     keywords = {key: real(value) for key, value in node.kwargs.items()}
     return node.target(*real(tuple(node.args)), **keywords)  # type: ignore[operator]
+
+
+def _summand(x: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    kept = mask[core(labels)[0]]
+    return x if kept.all() else torch.where(kept, x, 0.0)
 
 
 def _zeroed(x: Tensor, kept: Tensor, _: dict[str, Any]) -> Tensor:
@@ -124,6 +127,21 @@ def _filled(value: float, op: Callable[..., Tensor]) -> Restricted:
     return restricted
 
 
+def _extreme(value: float, op: Callable[..., Any]) -> Restricted:
+    """max or min, with or without `dim`; positions are those of the dense network."""
+
+    def restricted(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Any:
+        named = {key: arguments[key] for key in ("dim", "keepdim") if key in arguments}
+        return op(torch.where(kept, x, value), **named)
+
+    return restricted
+
+
+def _product(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
+    named = {key: arguments[key] for key in ("dim", "keepdim") if key in arguments}
+    return torch.prod(torch.where(kept, x, 1.0), **named)
+
+
 def _softmax(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
     result = torch.where(kept, x, -torch.inf).softmax(arguments["dim"])
     return torch.where(kept, result, 0.0)
@@ -158,13 +176,17 @@ def _group_norm(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
 
 
 RESTRICTED: dict[str, Restricted] = {
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "sum", "linalg_vector_norm"), _zeroed),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "linear", "sum", "linalg_vector_norm"), _zeroed),
+    **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention"), _zeroed),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _zeroed),
     "mean": _mean,
     "var": _variance,
     "std": _deviation,
     "amax": _filled(-torch.inf, torch.amax),
     "amin": _filled(torch.inf, torch.amin),
+    "max": _extreme(-torch.inf, torch.max),
+    "min": _extreme(torch.inf, torch.min),
+    "prod": _product,
     "logsumexp": _filled(-torch.inf, torch.logsumexp),
     "softmax": _softmax,
     "log_softmax": _log_softmax,

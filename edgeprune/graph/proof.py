@@ -6,6 +6,8 @@ may hide a consumer (two channels, both cut off by their ReLU): each must show t
 noticed by one of them. All groups are proved at once; what fails is found by bisection, put back, and reported.
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +20,7 @@ from edgeprune.graph.generic import calibrate, generic_copy, generic_inputs
 from edgeprune.graph.layers import Layer
 from edgeprune.graph.oracle import run_dense
 from edgeprune.graph.surgery import make_widths, prune
-from edgeprune.graph.trace import Trace, switched
+from edgeprune.graph.trace import Trace, preserved_buffers, switched
 from edgeprune.graph.widths import Widths
 
 TOLERANCE = 1e-9
@@ -112,44 +114,40 @@ class _Prover:
 
     def attempt(self, kept: dict[str, Tensor]) -> tuple[nn.Module | None, float, str | None]:
         """(pruned generic network, relative error, None) or what went wrong."""
-        try:
-            pruned = make_widths(self.dense, self.coupling, kept).apply(self.dense)
-            outputs = _outputs(pruned, self.inputs)
-            self.train_forward(pruned)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as failure:
-            first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-            return None, torch.inf, f"does not run when pruned (a width is written in its code?): {first}"
+        pruned, outputs, reason = self.run(self.dense, self.inputs, kept)
+        if reason is not None:
+            return None, torch.inf, reason
         mask = self.coupling.mask(kept)
         expected = run_dense(self.trace.program, self.state, self.inputs, self.coupling.labels, mask)
         error = _difference(outputs, expected)
         reason = None if error <= TOLERANCE else f"differs from the masked dense network by {error:.1e} when pruned"
         return pruned, error, reason
 
-    def train_forward(self, pruned: nn.Module) -> None:
-        """Heads that only training reaches must run too."""
-        if self.trace.train_program is not None:
-            inputs = tuple(x if x.dim() == 0 or x.shape[0] > 1 else torch.cat([x, x]) for x in self.inputs)
-            widths_kept = {name: buffer.clone() for name, buffer in pruned.named_buffers()}
-            with switched(pruned, training=True), torch.no_grad():
-                pruned(*inputs)
-            pruned.load_state_dict(widths_kept, strict=False)
+    def run(
+        self, dense: nn.Module, inputs: tuple[Tensor, ...], kept: dict[str, Tensor]
+    ) -> tuple[nn.Module, list[Tensor], str | None]:
+        """(pruned copy of `dense`, outputs, None) or why it does not run; heads that only training reaches run too."""
+        pruned = make_widths(dense, self.coupling, kept).apply(dense)
+        try:
+            outputs = _outputs(pruned, inputs)
+            if self.trace.train_program is not None:
+                twice = tuple(x if x.dim() == 0 or x.shape[0] > 1 else torch.cat([x, x]) for x in inputs)
+                with switched(pruned, training=True), preserved_buffers(pruned), torch.no_grad():
+                    pruned(*twice)
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as failure:
+            first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+            return pruned, [], f"does not run when pruned (a width is written in its code?): {first}"
+        return pruned, outputs, None
 
     def culprits(self, kept: dict[str, Tensor]) -> dict[str, str]:
-        """The groups that make the proof fail, by bisection; groups that only fail together all stay dense."""
-        reason = self.attempt(kept)[2]
-        if reason is None:
-            return {}
-        names = list(kept)
-        if len(names) == 1:
-            return {names[0]: reason}
-        half = len(names) // 2
+        """The groups that stay dense: those that stop the network, found on shapes alone, then those that change it."""
+        sketch = copy.deepcopy(self.dense).to("meta")
+        inputs = tuple(x.to("meta") for x in self.inputs)
         found: dict[str, str] = {}
-        for part in (names[:half], names[half:]):
-            found |= self.culprits({name: kept[name] for name in part})
+        if self.run(sketch, inputs, {})[2] is None:
+            found = _bisect(kept, lambda some: self.run(sketch, inputs, some)[2])
         rest = {name: units for name, units in kept.items() if name not in found}
-        if (together := self.attempt(rest)[2]) is not None:
-            found |= dict.fromkeys(rest, together)
-        return found
+        return found | _bisect(rest, lambda some: self.attempt(some)[2])
 
     def consumers(self, kept: dict[str, Tensor]) -> list[str]:
         """Weights of up to MISWIRED layers, spread over the network, that mix channels of pruned groups."""
@@ -180,6 +178,24 @@ class _Prover:
     def reads(self, layer: Layer, kept: dict[str, Tensor]) -> bool:
         """Whether a layer mixes channels of a pruned group."""
         return layer.op != "depthwise" and layer.op != "grouped" and any(p.group in kept for p in layer.in_parts)
+
+
+def _bisect(kept: dict[str, Tensor], judge: Callable[[dict[str, Tensor]], str | None]) -> dict[str, str]:
+    """The groups with which `judge` finds a fault, and the fault; groups that only fail together are all named."""
+    reason = judge(kept)
+    if reason is None:
+        return {}
+    names = list(kept)
+    if len(names) == 1:
+        return {names[0]: reason}
+    half = len(names) // 2
+    found: dict[str, str] = {}
+    for part in (names[:half], names[half:]):
+        found |= _bisect({name: kept[name] for name in part}, judge)
+    rest = {name: units for name, units in kept.items() if name not in found}
+    if (together := judge(rest)) is not None:
+        found |= dict.fromkeys(rest, together)
+    return found
 
 
 def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:

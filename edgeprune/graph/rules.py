@@ -1,187 +1,13 @@
-"""What each kind of ATen op does to labels: one function a kind, called through the table in labels.py."""
+"""What each kind of arithmetic does to labels: one function a kind, called through the table in labels.py."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import re
 
 import torch
 from torch import Tensor, fx
 
-from edgeprune.graph.space import (
-    ANY,
-    FIXED,
-    LabelSpace,
-    compact,
-    core,
-    spread,
-    uniform,
-    varies,
-)
-from edgeprune.graph.trace import bound, op_name, source_of
-
-Labels = Any  # a label tensor, a tuple of them, or None for what is no tensor
-
-
-@dataclass
-class Call:
-    """One node of the graph as a rule sees it: arguments by name, their labels, and the parameters among them."""
-
-    space: LabelSpace
-    node: fx.Node
-    env: dict[fx.Node, Labels]
-    owners: dict[fx.Node, str]
-
-    def __post_init__(self) -> None:
-        self.args = bound(self.node)
-        self.where = source_of(self.node)
-
-    def labels(self, name: str) -> Tensor:
-        """Labels of a tensor argument. A parameter read directly gets a label per element."""
-        result = self.of(self.args[name])
-        assert isinstance(result, Tensor), f"{name} of {self.where} is no tensor"
-        return result
-
-    def of(self, node: fx.Node) -> Labels:
-        if node not in self.owners:
-            return self.env[node]
-        shape = tuple(node.meta["val"].shape)
-        if math.prod(shape) == 1:
-            return uniform(ANY, shape)
-        return compact(self.space.issue(self.owners[node], None, shape))
-
-    def axis(self, name: str, axis: int, *, producer: bool = False) -> Tensor | None:
-        """Labels of one axis of a parameter argument; None if the argument is absent or computed."""
-        node = self.args.get(name)
-        if not isinstance(node, fx.Node) or node not in self.owners:
-            return None
-        return self.space.issue(self.owners[node], axis, tuple(node.meta["val"].shape), producer=producer)
-
-    def tensors(self) -> list[fx.Node]:
-        """Tensor inputs in order, list arguments included."""
-        return [n for n in self.node.all_input_nodes if isinstance(n.meta.get("val"), Tensor)]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.node.meta["val"].shape)
-
-
-Rule = Callable[[Call], Labels]
-
-
-def unknown(call: Call) -> Labels:
-    """An op without a rule: freeze what enters, and say so."""
-    for node in call.tensors():
-        call.space.freeze(call.of(node), f"enters {call.where}, an op without a label rule")
-    for node in call.node.all_input_nodes:
-        if isinstance(call.env.get(node), tuple):
-            for part in call.env[node]:
-                call.space.freeze(part, f"enters {call.where}, an op without a label rule")
-    return fixed(call)
-
-
-def fixed(call: Call) -> Labels:
-    """A constant: its size is written in the code."""
-    value = call.node.meta.get("val")
-    if isinstance(value, Tensor):
-        return uniform(FIXED if value.numel() > 1 else ANY, tuple(value.shape))
-    if isinstance(value, (tuple, list)):
-        return tuple(uniform(FIXED, tuple(v.shape)) if isinstance(v, Tensor) else None for v in value)
-    return None
-
-
-def like(call: Call) -> Labels:
-    """A constant shaped like its input, and so as wide as it."""
-    return call.of(call.tensors()[0])
-
-
-def move(call: Call) -> Labels:
-    """Data movement: the same op on the labels. A slice of the channels keeps the share that the whole keeps."""
-    name, args = op_name(call.node), dict(call.args)
-
-    def labels_of(value: Any) -> Any:
-        if isinstance(value, fx.Node):
-            return call.of(value)
-        return [labels_of(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-    if name in {"contiguous", "clone", "alias", "detach", "lift_fresh_copy"}:
-        return call.of(call.tensors()[0])
-    if name == "cat":
-        return _cat([labels_of(v) for v in args["tensors"]], args["dim"])
-    if name in {"view", "reshape", "_unsafe_view", "unflatten"}:
-        return _view(call, call.labels("self"), call.shape)
-    moved = call.node.target(*labels_of(list(call.node.args)), **{k: labels_of(v) for k, v in call.node.kwargs.items()})  # type: ignore[operator]
-    parts = list(moved) if isinstance(moved, (list, tuple)) else [moved]
-    parts = [compact(part) for part in parts]
-    if name in _SHARES:
-        _proportions(call, parts, args)
-    return tuple(parts) if isinstance(moved, (list, tuple)) else parts[0]
-
-
-_SHARES = {"chunk", "split", "split_with_sizes", "slice", "narrow", "tensor_split", "unsafe_split", "unsafe_chunk"}
-
-
-def _cat(parts: list[Tensor], dim: int) -> Tensor:
-    parts = [p for p in parts if p.numel()]
-    dim %= parts[0].dim()
-    shape = list(parts[0].shape)
-    shape[dim] = sum(p.size(dim) for p in parts)
-    constant = [d for d in range(len(shape)) if d != dim and not any(varies(p, d) for p in parts)]
-    for axis in constant:
-        parts = [p.narrow(axis, 0, 1) for p in parts]
-    return compact(torch.cat(parts, dim)).expand(shape)
-
-
-def _view(call: Call, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Splitting a channel axis makes a grid; its units are the entries of the innermost factor, across the others."""
-    before = sum(varies(labels, d) for d in range(labels.dim()))
-    result = compact(labels.reshape(shape))
-    axes = [d for d in range(result.dim()) if varies(result, d)]
-    if before and len(axes) > before:
-        for axis in axes[: len(axes) - before]:
-            first = result.narrow(axis, 0, 1)
-            call.space.tie(first.expand(result.shape), result, call.where)
-    return result
-
-
-def _proportions(call: Call, parts: list[Tensor], args: dict[str, Any]) -> None:
-    whole = call.labels("self")
-    dim = int(args.get("dim", 0)) % whole.dim()
-    if not varies(whole, dim):
-        return
-    line = core(whole)[0].movedim(dim, -1).reshape(-1, whole.size(dim))
-    for part in parts:
-        share = core(part)[0].movedim(dim, -1)
-        share = share.expand(*share.shape[:-1], part.size(dim)).reshape(-1, part.size(dim))
-        if share.shape[0] == line.shape[0]:
-            for segment, total in zip(share, line, strict=True):
-                call.space.proportion(segment, total, call.where)
-        else:
-            call.space.freeze(whole, f"is sliced along two channel axes in {call.where}")
-
-
-def getitem(call: Call) -> Labels:
-    container, index = call.node.args
-    assert isinstance(container, fx.Node)
-    return call.env[container][index]
-
-
-def pad(call: Call) -> Labels:
-    """Padding in space keeps the channels; padding along the channels adds fixed ones."""
-    labels, amounts = call.labels("self"), list(call.args["pad"])
-    for pair in range(len(amounts) // 2):
-        axis, (low, high) = labels.dim() - 1 - pair, amounts[2 * pair : 2 * pair + 2]
-        shape = list(labels.shape)
-        if varies(labels, axis) and (low > 0 or high > 0):
-            sides = [list(shape) for _ in range(2)]
-            sides[0][axis], sides[1][axis] = max(low, 0), max(high, 0)
-            labels = _cat([uniform(FIXED, tuple(sides[0])), labels, uniform(FIXED, tuple(sides[1]))], axis)
-        elif low < 0 or high < 0:
-            return unknown(call)
-        else:
-            shape[axis] += low + high
-            labels = labels.narrow(axis, 0, 1).expand(shape)
-    return compact(labels)
+from edgeprune.graph.call import Call, Labels, channels, unknown
+from edgeprune.graph.space import ANY, FIXED, compact, core, spread, uniform, varies
+from edgeprune.graph.trace import op_name
 
 
 def pointwise(call: Call) -> Labels:
@@ -210,18 +36,6 @@ def _meet(call: Call, left: Tensor, right: Tensor) -> Tensor:
     call.space.tie(left, right, call.where)
     narrow = core(left.expand(shape), right.expand(shape))
     return compact(torch.where(narrow[0] == ANY, narrow[1], narrow[0])).expand(shape)
-
-
-def channels(call: Call, labels: Tensor, axis: int) -> Tensor:
-    """The label of every entry of one axis: (C,). Labels that differ along the other axes are tied."""
-    axis %= labels.dim()
-    (narrow,) = core(labels)
-    if narrow.size(axis) == 1:
-        narrow = narrow.expand(*(labels.size(d) if d == axis else narrow.size(d) for d in range(labels.dim())))
-    table = narrow.movedim(axis, 0).reshape(labels.size(axis), -1)
-    if table.shape[1] > 1:
-        call.space.tie(table[:, :1].expand_as(table), table, call.where)
-    return table[:, 0]
 
 
 def convolution(call: Call) -> Labels:
@@ -273,7 +87,7 @@ def _tie_bias(call: Call, out: Tensor) -> None:
     if bias is not None:
         call.space.tie(bias, out, call.where)
     elif isinstance(call.args.get("bias"), fx.Node):
-        call.space.freeze(out, f"has a computed bias in {call.where}")
+        call.space.tie(call.labels("bias"), out, call.where)
 
 
 def linear(call: Call) -> Labels:
@@ -326,13 +140,16 @@ def layer_norm(call: Call) -> Labels:
     return x
 
 
+_DIMENSIONS = re.compile(r"([123])d")
+
+
 def pool(call: Call) -> Labels:
-    """Pooling and resizing: the two last axes change size, the channels stay."""
-    x = call.of(call.tensors()[0])
-    vector = channels(call, x, x.dim() - 3)
+    """Pooling and resizing in 1, 2 or 3 dimensions: the last axes change size, the channels stay."""
+    x, spatial = call.of(call.tensors()[0]), int(_DIMENSIONS.findall(op_name(call.node))[0])
+    vector = channels(call, x, x.dim() - spatial - 1)
     value = call.node.meta["val"]
     shapes = [tuple(v.shape) for v in value] if isinstance(value, (tuple, list)) else [tuple(value.shape)]
-    parts = tuple(spread(vector, len(shape) - 3, shape) for shape in shapes)
+    parts = tuple(spread(vector, len(shape) - spatial - 1, shape) for shape in shapes)
     return parts if isinstance(value, (tuple, list)) else parts[0]
 
 
@@ -357,6 +174,12 @@ def reduce(call: Call) -> Labels:
         x = x.narrow(axis, 0, 1)
     parts = tuple(compact(core(x)[0].expand(x.shape).reshape(shape)) for shape in shapes)
     return parts if isinstance(value, (tuple, list)) else parts[0]
+
+
+def scan(call: Call) -> Labels:
+    """Runs along one axis and mixes its entries; other axes stay."""
+    x = call.of(call.tensors()[0])
+    return unknown(call) if varies(x, int(call.args["dim"])) else x
 
 
 def silent(call: Call) -> Labels:
