@@ -66,11 +66,12 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, dic
 def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recovery, nn.Module]:
     """The pruned network with its accuracy won back; its weights go to the attempt's model.safetensors."""
     pruned, weights = widths.apply(job.model), run.attempt(attempt) / "model.safetensors"
+    checkpoint = run.path / "state" / f"train-{attempt}.checkpoint"
     found = run.done(f"train-{attempt}")
     if found is not None:
+        checkpoint.unlink(missing_ok=True)
         pruned.load_state_dict(load_file(weights))
         return TrainStage(**found).recovery, pruned.eval()
-    checkpoint = run.path / "state" / f"train-{attempt}.checkpoint"
     recovery = recover(job, pruned, checkpoint)
     save_network(pruned, weights)
     run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())
