@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from converters.conversion import convert
     from converters.errors import ConversionError, ConverterError, InspectionError, MissingExtra, WriteError
     from converters.inspection import Inspection, check_smaller, inspect
+    from converters.options import Options
     from converters.parity import Parity
 
 _HOMES = {
@@ -22,6 +23,7 @@ _HOMES = {
     "Inspection": "inspection",
     "InspectionError": "errors",
     "MissingExtra": "errors",
+    "Options": "options",
     "Parity": "parity",
     "TensorSpec": "artifact",
     "WriteError": "errors",
@@ -39,6 +41,7 @@ __all__ = [
     "Inspection",
     "InspectionError",
     "MissingExtra",
+    "Options",
     "Parity",
     "TensorSpec",
     "WriteError",

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Format = Literal["litert", "executorch", "coreml"]
+Format = Literal["litert", "executorch", "coreml", "onnx"]
 
-SUFFIXES: dict[Format, str] = {"litert": ".tflite", "executorch": ".pte", "coreml": ".mlpackage"}
+SUFFIXES: dict[Format, str] = {"litert": ".tflite", "executorch": ".pte", "coreml": ".mlpackage", "onnx": ".onnx"}
 
 
 @dataclass(frozen=True)

@@ -21,24 +21,41 @@ from converters.chatter import silenced
 from converters.errors import ConversionError, MissingExtra, WriteError
 from converters.fold import export_folded
 from converters.inspection import read
+from converters.options import PRECISIONS, Options
 
 
 def convert(
-    module: nn.Module, example_inputs: tuple[Tensor, ...], format: Format, path: Path, *, log: Path | None = None
+    module: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    format: Format,
+    path: Path | None = None,
+    options: Options | None = None,
+    *,
+    log: Path | None = None,
 ) -> Artifact:
-    """Write `module` in eval mode as a float32 file of the given format; `module` is not touched.
+    """Write `module` in eval mode as a file of the given format, float32 unless `options` ask for less.
 
-    Inputs have the shapes and layout (N, C, H, W) of `example_inputs`. `path` must end in the format's suffix, its
-    folder is made if missing, and it appears whole or not at all. What the libraries print goes to `log`, or nowhere.
+    `module` is not touched. Inputs have the shapes and layout (N, C, H, W) of `example_inputs`. `path` (default:
+    "model" and the suffix, in the current folder) must end in the format's suffix, its folder is made if missing, and
+    it appears whole or not at all. What the libraries print goes to `log`, or nowhere.
     Raises `ConversionError` (names the op and where it is known its module), `MissingExtra`, `WriteError`.
     """
+    options = options or Options()
+    options.check(format)
+    if options.quantize == "int8" and not options.calibration:
+        raise ConversionError(
+            f"int8 for {format} needs representative inputs to find the range of every activation",
+            "Give calibration inputs, a hundred or more.",
+        )
+    path = Path(f"model{SUFFIXES[format]}") if path is None else path
+    example_inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
     with _whole_or_not(path) as temporary, silenced(log), _no_garbage_collection():
         backend = _backend(format)
         graph_module = _export(module, example_inputs)
         try:
-            backend.write(graph_module, example_inputs, temporary)
+            backend.write(graph_module, example_inputs, temporary, options)
         except (ConversionError, OSError):
             raise
         except Exception as error:  # the libraries raise whatever their compilers raise
@@ -47,9 +64,9 @@ def convert(
     return Artifact(
         format=format,
         path=path,
-        inputs=tuple(_named(spec, "NCHW") for spec in contents.inputs),
+        inputs=tuple(_named(spec, "NHWC" if options.nhwc else "NCHW") for spec in contents.inputs),
         outputs=contents.outputs,
-        precision="float32",
+        precision=PRECISIONS[options.quantize],
         sha256=sha256(path),
         size_bytes=size_bytes(path),
         versions={name: importlib.metadata.version(name) for name in backend.DISTRIBUTIONS},
@@ -131,17 +148,18 @@ def _whole_or_not(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if path.is_dir():
-            _remove(path)
+            remove(path)
         os.replace(temporary, path)
     except OSError as error:
         why = {errno.ENOSPC: "the disk is full", errno.EACCES: "no permission", errno.EROFS: "the disk is read-only"}
         reason = why.get(error.errno or 0, error.strerror or str(error))
         raise WriteError(f"Cannot write {path}: {reason}", "Free some space or choose another folder.") from error
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file or folder; nothing happens if there is none."""
     if path.is_dir():
         shutil.rmtree(path)
     elif path.exists():

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx
 
+from converters.options import Options
+
 DISTRIBUTIONS = ("executorch", "torch")
 
 
-def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path: Path) -> None:
+def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path: Path, options: Options) -> None:
     """Write the exported network to `path`."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from converters.artifact import Format, TensorSpec, size_bytes
+from converters.artifact import SUFFIXES, Format, TensorSpec, size_bytes
 from converters.chatter import silenced
 from converters.contents import Contents
-from converters.errors import InspectionError
+from converters.errors import InspectionError, MissingExtra
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,60 @@ class Inspection:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    @property
+    def ops_by_backend(self) -> dict[str, dict[str, int]]:
+        """The operations by who runs them: a delegate, ExecuTorch's portable kernels, or the format's own runtime."""
+        if self.delegated is None:
+            return {_RUNTIMES[self.format]: self.ops}
+        delegates = {op: "xnnpack" if op.startswith("XNN") else op for op in self.delegated}
+        found = {
+            name: {op: count for op, count in self.delegated.items() if delegates[op] == name}
+            for name in dict.fromkeys(delegates.values())
+        }
+        outside = {op: count - self.delegated.get(op, 0) for op, count in self.ops.items()}
+        portable = {op: count for op, count in outside.items() if count}
+        return {**found, "portable": portable} if portable else found
+
+
+_RUNTIMES = {"litert": "LiteRT (delegates chosen at load)", "coreml": "Core ML", "onnx": "ONNX runtime"}
+
 
 def read(path: Path, format: Format) -> Contents:
     """Everything in the file, weights included. Raises `InspectionError` if it is missing or not of that format."""
     if not path.exists():
         raise InspectionError(f"There is no file {path}", "Convert the model first.")
-    with silenced():
-        contents: Contents = importlib.import_module(f"converters.{format}_file").read(path)
+    try:
+        with silenced():
+            contents: Contents = importlib.import_module(f"converters.{format}_file").read(path)
+    except (InspectionError, OSError):
+        raise
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"Reading {path.name} needs {error.name}, which is not installed", f'pip install "edgeprune[{format}]"'
+        ) from error
+    except Exception as error:  # a damaged file makes the formats' parsers raise whatever they like
+        raise InspectionError(
+            f"{path} is damaged: {type(error).__name__} while reading it", "Convert the model again."
+        ) from error
     return contents
 
 
-def inspect(path: Path, format: Format) -> Inspection:
-    """Facts about a converted file. Raises `InspectionError` if it is missing or not of that format."""
+def format_of(path: Path) -> Format:
+    """The format that a file's name says. Raises `InspectionError`."""
+    for format, suffix in SUFFIXES.items():
+        if path.suffix == suffix:
+            return format
+    raise InspectionError(
+        f"{path.name} is no kind of file that can be inspected", f"Known are {', '.join(SUFFIXES.values())}."
+    )
+
+
+def inspect(path: Path, format: Format | None = None) -> Inspection:
+    """Facts about a converted file; without `format` its name decides.
+
+    Raises `InspectionError` if it is missing, damaged or not of that format, `MissingExtra`.
+    """
+    format = format or format_of(path)
     contents = read(path, format)
     n_ops = sum(contents.ops.values())
     delegated = contents.delegated

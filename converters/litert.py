@@ -4,10 +4,12 @@ from pathlib import Path
 
 from torch import Tensor, fx
 
+from converters.options import Options
+
 DISTRIBUTIONS = ("litert-torch", "ai-edge-litert", "torch")
 
 
-def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path: Path) -> None:
+def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path: Path, options: Options) -> None:
     """Write the exported network to `path`."""
     import litert_torch
 

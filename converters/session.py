@@ -1,0 +1,73 @@
+"""Run a converted file on this machine, whatever its format."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from converters.artifact import Artifact, Format
+from converters.contents import Array
+from converters.errors import InspectionError, MissingExtra
+
+
+class Session(Protocol):
+    """A loaded file. `runtime` names who computes."""
+
+    runtime: str
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, in the order the network returns them, for inputs in the order it takes them."""
+
+
+class _OnnxSession:
+    runtime = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise MissingExtra("Running ONNX needs onnxruntime", 'pip install "edgeprune[onnx]"') from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes are not importable by a stable name
+            raise InspectionError(
+                f"onnxruntime cannot load {path.name}: {error}", "Convert the model again."
+            ) from error
+        self._names = [value.name for value in self._session.get_inputs()]
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        outputs: list[Array] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+        return outputs
+
+
+def _open_mobile(format: Format) -> Callable[[Path, int], Session]:
+    def open_it(path: Path, threads: int) -> Session:
+        from profilers.runtimes import open_session
+
+        return open_session(path, format, threads)
+
+    return open_it
+
+
+def _open_mil(path: Path, threads: int) -> Session:
+    from converters.mil import MilSession
+
+    return MilSession(path, threads)
+
+
+_OPENERS: dict[Format, Callable[[Path, int], Session]] = {
+    "litert": _open_mobile("litert"),
+    "executorch": _open_mobile("executorch"),
+    "coreml": _open_mil,
+    "onnx": _OnnxSession,
+}
+
+
+def open_artifact(artifact: Artifact, threads: int = 1) -> Session:
+    """Load the file in this process. A Core ML file runs in the reference interpreter of `converters.mil`.
+
+    Raises InspectionError or MeasurementError if the runtime refuses the file, MissingExtra or RuntimeNotInstalled if
+    there is none.
+    """
+    return _OPENERS[artifact.format](artifact.path, threads)

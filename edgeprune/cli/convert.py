@@ -1,0 +1,185 @@
+"""`edgeprune convert`: a network in, files for phones out, each proved on real inputs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EPILOG = """[bold]Examples[/bold]
+
+Several formats, proved on the digits of scikit-learn:
+
+  edgeprune convert builtin:resnet8 --weights digits.safetensors --data builtin:digits --to litert,coreml,onnx
+
+The pruned network of a run, as int8, calibrated and judged on the run's own data:
+
+  edgeprune convert runs/demo --to litert,executorch --quantize int8 -o phone
+
+Any architecture, without data: random inputs of this shape, and weights worth comparing:
+
+  edgeprune convert torchvision:mobilenet_v2 --weights net.safetensors --input-shape 1,3,224,224 --to coreml
+
+[bold]Exit codes[/bold]: 0 done, 1 our bug, 2 usage or an operation the format lacks, 3 environment, 6 parity failed
+"""
+
+_IN, _HOW, _OUT = "Model and data", "Conversion", "Output"
+
+
+def _option(*flags: str, help: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(*flags, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+
+
+def convert(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, x.pt2, or the folder of a run.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[
+        str, _option("--to", help="litert,executorch,coreml,onnx: one or several.", panel=_HOW, metavar="LIST")
+    ],
+    weights: Annotated[
+        Path | None,
+        _option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        _option("--data", help="Judge (and calibrate) on this; a run knows its own.", panel=_IN, metavar="SPEC"),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        _option("--input-shape", help="Instead of data: random inputs, 1,3,224,224.", panel=_IN, metavar="N,C,H,W"),
+    ] = None,
+    image_size: Annotated[
+        int | None, _option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
+    ] = None,
+    mean: Annotated[
+        str | None, _option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X")
+    ] = None,
+    std: Annotated[
+        str | None, _option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X")
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        _option(
+            "--quantize",
+            help="fp16, int8, int8-weights, palettize (Core ML, 6 bits) or none; default none, Core ML fp16.",
+            panel=_HOW,
+            metavar="HOW",
+        ),
+    ] = None,
+    backend: Annotated[
+        str, _option("--backend", help="ExecuTorch: xnnpack (default), coreml, vulkan or qnn.", panel=_HOW)
+    ] = "xnnpack",
+    allow_portable: Annotated[
+        bool, _option("--allow-portable", help="ExecuTorch: let refused operations run slowly.", panel=_HOW)
+    ] = False,
+    nhwc: Annotated[bool, _option("--nhwc", help="LiteRT: images enter as (N, H, W, C).", panel=_HOW)] = False,
+    calibration: Annotated[
+        int, _option("--calibration", help="Images that int8 is calibrated on (default 256).", panel=_HOW, metavar="N")
+    ] = 256,
+    check: Annotated[
+        int,
+        _option("--check", help="Validation images a reduced file is judged on (2000).", panel=_HOW, metavar="N"),
+    ] = 2000,
+    output: Annotated[
+        Path, _option("-o", "--output", help="Folder for the files (default converted).", panel=_OUT, metavar="DIR")
+    ] = Path("converted"),
+    name: Annotated[
+        str | None, _option("--name", help="Name of the files without suffix.", panel=_OUT, metavar="NAME")
+    ] = None,
+    jobs: Annotated[
+        int | None, _option("--jobs", help="Formats at a time (default: one a core).", panel=_OUT, metavar="N")
+    ] = None,
+    fresh: Annotated[bool, _option("--fresh", help="Convert again, whatever is remembered.", panel=_OUT)] = False,
+    json: Annotated[
+        bool, _option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
+    ] = False,
+) -> None:
+    """Convert a network to mobile formats, look into every file, and prove it on real inputs."""
+    from edgeprune.cli.failure import reported
+
+    with reported(json):
+        settings = {
+            "weights": None if weights is None else str(weights),
+            "data": data,
+            "input_shape": _numbers(input_shape, int, "--input-shape"),
+            "image_size": image_size,
+            "mean": _numbers(mean, float, "--mean"),
+            "std": _numbers(std, float, "--std"),
+            "delegate": backend,
+            "allow_portable": allow_portable,
+            "nhwc": nhwc,
+            "calibration": calibration,
+            "check": check,
+        }
+        _run(model, to, quantize, output, name, jobs, fresh, json, settings)
+
+
+def _numbers(text: str | None, kind: Any, option: str) -> tuple[Any, ...] | None:
+    from edgeprune.errors import UsageError
+
+    try:
+        return None if text is None else tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no list of numbers.", "Write them with commas: 1,3,224,224.") from error
+
+
+def _run(
+    model: str,
+    to: str,
+    quantize: str | None,
+    output: Path,
+    name: str | None,
+    jobs: int | None,
+    fresh: bool,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    import os
+
+    from edgeprune.cli.progress import make_progress
+    from edgeprune.conversion.check import check_request, formats_of
+    from edgeprune.conversion.request import make_request
+    from edgeprune.conversion.side_by_side import convert_all
+
+    requests = [make_request(model, fmt, output, name, quantize, **settings) for fmt in formats_of(to)]
+    for request in requests:
+        check_request(request)
+    jobs = jobs or min(len(requests), os.cpu_count() or 1)
+    with make_progress() as progress:
+        outcomes = convert_all(requests, output / "convert.log", jobs, not fresh, progress)
+    by_format = {request.format: outcome for request, outcome in zip(requests, outcomes, strict=True)}
+    _show(by_format, as_json)
+    _fail(by_format)
+
+
+def _show(by_format: dict[Any, dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"formats": by_format}, indent=2))
+        return
+    from rich.console import Console
+
+    from edgeprune.conversion.table import render
+
+    done = {fmt: outcome for fmt, outcome in by_format.items() if "error" not in outcome}
+    if done:
+        Console().print(render(done))
+
+
+def _fail(by_format: dict[Any, dict[str, Any]]) -> None:
+    """Raise the first failure, and name the others in it."""
+    failed = {fmt: outcome["error"] for fmt, outcome in by_format.items() if "error" in outcome}
+    if not failed:
+        return
+    from edgeprune.errors import EdgePruneError
+
+    first = next(iter(failed.values()))
+    message = "; ".join(f"{fmt}: {error['message']}" for fmt, error in failed.items())
+    problem = EdgePruneError(message, first["cure"])
+    problem.exit_code = first["exit_code"]
+    raise problem

@@ -1,0 +1,91 @@
+"""`edgeprune inspect`: what is in a converted file, and whether it is smaller than another."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EPILOG = """[bold]Examples[/bold]
+
+What a file holds:
+
+  edgeprune inspect model.tflite
+
+Did pruning reach the file? Ends with code 6 if nothing got smaller:
+
+  edgeprune inspect runs/demo/artifacts/pruned.pte --against runs/demo/artifacts/dense.pte
+
+[bold]Exit codes[/bold]: 0 done, 2 no such file or none of the four kinds, 3 environment, 6 nothing smaller
+"""
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .tflite, .pte, .mlpackage or .onnx.", show_default=False)],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="The dense file, which this one has to beat.", metavar="DENSE"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Facts as JSON on stdout.")] = False,
+) -> None:
+    """Show inputs, outputs, operations and who runs them, parameters, widths and size of a converted file."""
+    from edgeprune.cli.failure import reported
+
+    with reported(json):
+        _run(file, against, json)
+
+
+def _run(file: Path, against: Path | None, as_json: bool) -> None:
+    import converters
+    from edgeprune.errors import ParityError, UsageError
+
+    found = converters.inspect(file)
+    failures: list[str] | None = None
+    if against is not None:
+        dense = converters.inspect(against)
+        if dense.format != found.format:
+            raise UsageError(
+                f"{file.name} is a {found.format} file, {against.name} a {dense.format} file.",
+                "Compare two files of one format.",
+            )
+        failures = converters.check_smaller(dense, found)
+    if as_json:
+        _print_json(found, failures)
+    else:
+        _print_table(file, found)
+    if failures:
+        raise ParityError(f"{file.name} gained nothing: {'; '.join(failures)}.", f"Compared with {against}.")
+
+
+def _print_json(found: Any, failures: list[str] | None) -> None:
+    import json
+    from dataclasses import asdict
+
+    facts = {**asdict(found), "ops_by_backend": found.ops_by_backend}
+    if failures is not None:
+        facts["not_smaller"] = failures
+    typer.echo(json.dumps(facts, indent=2))
+
+
+def _print_table(file: Path, found: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeprune.report.text import size
+
+    console = Console()
+    summary = f"{file.name}: {found.format}, {size(found.size_bytes)}, {found.params:,} parameters"
+    console.print(summary, highlight=False)
+    for title, specs in (("input", found.inputs), ("output", found.outputs)):
+        for spec in specs:
+            shape = " x ".join(map(str, spec.shape))
+            console.print(f"  {title} {spec.name}: {shape} {spec.dtype}", highlight=False)
+    console.print(f"  widths: {' '.join(map(str, found.widths)) or 'no layer with weights'}", highlight=False)
+    table = Table("operation", "count", "runs in")
+    for backend, ops in found.ops_by_backend.items():
+        for name, count in sorted(ops.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(name, str(count), backend)
+    console.print(table)
+    if found.delegated_share is not None:
+        console.print(f"  {found.delegated_share:.0%} of the operations are delegated", highlight=False)
+    if found.transposes:
+        console.print(f"  {found.transposes} transposes", highlight=False)

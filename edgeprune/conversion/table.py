@@ -1,0 +1,58 @@
+"""The outcomes of `edgeprune convert` as a table for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.report.text import percent, significant, size
+
+
+def render(outcomes: dict[str, dict[str, Any]]) -> RenderableType:
+    """One row a file: where it is, how large, how close to the network; then what to know about it."""
+    table = Table("file", "size", "params", "precision", "ops", "error", "same top-1", "accuracy", padding=(0, 0))
+    for outcome in outcomes.values():
+        table.add_row(*_row(outcome))
+    notes = [Text(f"Files are in {Path(next(iter(outcomes.values()))['artifact']['path']).parent}")]
+    notes += [Text(note) for fmt, outcome in outcomes.items() for note in _notes(fmt, outcome)]
+    return Group(table, *notes)
+
+
+def _row(outcome: dict[str, Any]) -> tuple[str, ...]:
+    artifact, inspection, parity = outcome["artifact"], outcome["inspection"], outcome["parity"]
+    ops = str(sum(inspection["ops"].values()))
+    if inspection["delegated_share"] is not None:
+        ops += f" ({inspection['delegated_share']:.0%} delegated)"
+    accuracy = parity.get("accuracy")
+    accuracies = (
+        "" if accuracy is None else f"{percent(accuracy, 1)} (torch {percent(parity['reference_accuracy'], 1)})"
+    )
+    agreement = parity.get("agreement")
+    return (
+        artifact["path"].rpartition("/")[2],
+        size(artifact["size_bytes"]),
+        f"{inspection['params']:,}",
+        artifact["precision"],
+        ops,
+        significant(parity["max_rel_error"], 2) if parity["max_rel_error"] > 1e-4 else f"{parity['max_rel_error']:.0e}",
+        "" if agreement is None else f"{percent(agreement, 1)} of {parity['inputs']}",
+        accuracies,
+    )
+
+
+def _notes(fmt: str, outcome: dict[str, Any]) -> list[str]:
+    inspection, versions, parity = outcome["inspection"], outcome["artifact"]["versions"], outcome["parity"]
+    notes = [f"{fmt}: {note}" for note in outcome.get("notes", ())]
+    if inspection["transposes"]:
+        notes.append(f"{fmt}: {inspection['transposes']} transposes in the file")
+    if fmt == "executorch":
+        notes.append(f"executorch: the app's runtime has to be ExecuTorch {versions['executorch']} or newer")
+    if parity["compared"] != "outputs":
+        notes.append(f"{fmt}: compared {parity['compared']}; the file itself runs on Apple's machines only")
+    if outcome["data"] is None:
+        notes.append(f"{fmt}: compared on random inputs, since no data were given")
+    if outcome["cached"]:
+        notes.append(f"{fmt}: unchanged since the last call, not converted again")
+    return notes

@@ -1,0 +1,107 @@
+"""The reference interpreter against torch: small networks whose programs hold each operation, with generic weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from converters import Options, convert, inspect
+from converters.mil import MilSession, NotInterpreted
+from converters.parity import parity
+from tests.converters.test_formats import SmallResNet, generic, samples
+
+
+class Pools(nn.Module):
+    """Poolings whose windows hang over the edge, by ceil mode and by padding, counted and not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = F.max_pool2d(x, 3, 2, 1)
+        b = F.avg_pool2d(x, 3, 2, 1)
+        c = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        d = F.max_pool2d(x, 2, 2, ceil_mode=True)
+        return torch.cat([a, b, c, d], dim=1)
+
+
+class Activations(nn.Module):
+    """One of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prelu = nn.PReLU(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = F.relu6(x) + F.hardswish(x) - F.hardsigmoid(x)
+        b = F.silu(x) * torch.sigmoid(x) + F.gelu(x) + F.gelu(x, approximate="tanh")
+        c = torch.tanh(x) + F.leaky_relu(x, 0.1) + self.prelu(x) + torch.clamp(x, -0.5, 0.7)
+        d = torch.softmax(x, dim=1) / (1 + x.abs().sqrt()) + torch.exp(-x.square()) ** 1.5
+        return a + b + c + d + torch.maximum(x, -x) * torch.minimum(x, 2 * x) + x.amax((2, 3), keepdim=True)
+
+
+class Shapes(nn.Module):
+    """Channel shuffle, split, slices with strides, padding, stacking, matmul."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        x = x.reshape(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        a, b = x.chunk(2, dim=1)
+        c1, c2, c3 = torch.split(x, [1, 2, 3], dim=1)
+        y = torch.cat([a * 2, b, c1[:, :, :, :], c3, c2[:, 1:]], dim=1)[:, :, 1:-1:2, ::2]
+        y = F.pad(y, (1, 2, 0, 1), value=0.25).squeeze(0).unsqueeze(0)
+        y = F.interpolate(F.interpolate(y, scale_factor=2, mode="nearest"), scale_factor=2, mode="bilinear")
+        return (y @ y.transpose(2, 3)).sum(dim=3)[:, :, 1]
+
+
+class Layers(nn.Module):
+    """Grouped, dilated, transposed and one-dimensional layers, a batch norm that cannot be folded, a layer norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(6)
+        self.grouped = nn.Conv2d(6, 12, 3, padding="same", dilation=2, groups=3)
+        self.up = nn.ConvTranspose2d(12, 6, 3, 2, padding=1, output_padding=1, groups=2)
+        self.ln, self.line = nn.LayerNorm(6), nn.Conv1d(6, 8, 3, padding=1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(torch.relu(self.grouped(torch.relu(self.norm(x)))))
+        x = self.ln(x.flatten(2).transpose(1, 2)).transpose(1, 2)
+        return self.fc(self.line(x).mean(2))
+
+
+@pytest.mark.parametrize("network", [Pools, Activations, Shapes, Layers, lambda: SmallResNet(16)])
+def test_a_program_computes_what_torch_computes(network, tmp_path: Path) -> None:
+    model = generic(network()).eval()
+    channels, edge = (3, 16) if isinstance(model, SmallResNet) else (6, 9 if isinstance(model, Pools) else 8)
+    inputs = samples(3, channels, edge, edge)
+    artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage")
+    result = parity(artifact, model, inputs)
+    assert result.passed, result.reason
+    assert result.max_rel_error < 1e-5
+
+
+def test_float16_rounds_and_compressed_weights_are_read(tmp_path: Path) -> None:
+    model = generic(SmallResNet(48)).eval()  # 48 * 48 * 9 weights: more than are left alone
+    inputs = samples(8, 3, 16, 16)
+    sizes, errors = [], []
+    for quantize in ("none", "fp16", "int8-weights", "palettize"):
+        artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage", Options(quantize=quantize))
+        result = parity(artifact, model, inputs)
+        assert result.passed, result.reason
+        assert inspect(artifact.path).params == inspect(artifact.path, "coreml").params > 48 * 48 * 9
+        sizes.append(artifact.size_bytes)
+        errors.append(result.max_rel_error)
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert 1e-5 < errors[1] < 1e-2
+
+
+def test_an_unknown_operation_is_named_and_nothing_is_claimed(tmp_path: Path) -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.topk(x.flatten(1), 3)[0]
+
+    artifact = convert(Sorted(), samples(1, 3, 4, 4)[0], "coreml", tmp_path / "net.mlpackage")
+    with pytest.raises(NotInterpreted, match="topk"):
+        MilSession(artifact.path)
