@@ -9,6 +9,7 @@ Rows are kept in build/bench/zoo.jsonl, the table in docs/zoo.md.
 
 import argparse
 import fnmatch
+import json
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from benchmarks import table
+from edgeprune.files import write_text
 from edgeprune.graph import Coupling, find_groups, prune_proved, trace
 from edgeprune.graph.generic import generic_copy
 
@@ -230,10 +232,19 @@ def line(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def forget_failures() -> None:
+    """A row that failed is tried again by the next run."""
+    kept = [json.dumps(found) + "\n" for found in table.rows("zoo") if not found["failed"]]
+    if kept:
+        write_text(table.BUILD / "zoo.jsonl", "".join(kept))
+
+
 def write() -> None:
     """The page, from all rows kept so far."""
     for kind in KINDS:
+        order = names(kind)
         done = [found for found in table.rows("zoo") if found["kind"] == kind]
+        done.sort(key=lambda found: order.index(found["model"]))
         if done:
             passed = sum(not found["failed"] for found in done)
             text = f"{passed} of {len(done)} pass.\n\n{table.markdown(HEADER, [line(found) for found in done])}"
@@ -246,6 +257,7 @@ def main() -> None:
     parser.add_argument("--models", default="*", help="pattern of names, such as 'resnet*'")
     parser.add_argument("--only", choices=KINDS, help="one kind of models")
     chosen = parser.parse_args()
+    forget_failures()
     for kind in KINDS if chosen.only is None else (chosen.only,):
         for name in fnmatch.filter(names(kind), chosen.models):
             table.once("zoo", {"model": name, "kind": kind}, lambda n=name, k=kind: row(n, k))

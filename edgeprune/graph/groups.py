@@ -109,9 +109,9 @@ def _groups(lines: list[_Line], frozen: dict[int, str]) -> tuple[dict[str, Chann
     for key, units in alike.items():
         slices = [entry for entry in key if isinstance(entry, tuple)]
         reason = frozen.get(units[0])
-        if len(units) == 1 and reason is None:
-            reason = "has a single unit"
         maker, per_unit = next((lines[n], count) for n, count in slices if lines[n].producer)
+        if len(units) == 1 and reason is None:
+            reason = "has channels that are all tied to each other" if per_unit > 1 else "has a single unit"
         name = _unique(maker.param.rpartition(".")[0] or maker.param, groups)
         members = tuple(_slice(lines[n], units, count) for n, count in slices)
         groups[name] = ChannelGroup(name, len(units), per_unit, members, reason)

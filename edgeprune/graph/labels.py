@@ -37,6 +37,7 @@ RULES: dict[str, Rule] = {
     "scaled_dot_product_attention": contractions.attention,
     "embedding": moves.embedding,
     "index": moves.index,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), moves.shuffle),
     "glu": moves.glu,
     "cumsum": rules.scan,
     **dict.fromkeys(
@@ -83,7 +84,6 @@ RULES: dict[str, Rule] = {
             "flip",
             "pixel_shuffle",
             "pixel_unshuffle",
-            "channel_shuffle",
         ],
         moves.move,
     ),

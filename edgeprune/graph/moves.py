@@ -82,6 +82,14 @@ def getitem(call: Call) -> Labels:
     return call.env[container][index]
 
 
+def shuffle(call: Call) -> Labels:
+    """channel_shuffle: as its view, transpose and view would do."""
+    labels, groups = call.labels("self"), int(call.args["groups"])
+    n, c, *rest = call.shape
+    grid = _view(call, labels, (n, groups, c // groups, *rest))
+    return compact(grid.transpose(1, 2).reshape(call.shape))
+
+
 def index(call: Call) -> Labels:
     """Rows of a table, by indices: a parameter's rows are tied together; an indexed channel axis is unknown."""
     source, indices = call.args["self"], call.args["indices"]

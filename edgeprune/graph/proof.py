@@ -130,7 +130,7 @@ class _Prover:
         pruned = make_widths(dense, self.coupling, kept).apply(dense)
         try:
             outputs = _outputs(pruned, inputs)
-            if self.trace.train_program is not None:
+            if self.trace.train_only:
                 twice = tuple(x if x.dim() == 0 or x.shape[0] > 1 else torch.cat([x, x]) for x in inputs)
                 with switched(pruned, training=True), preserved_buffers(pruned), torch.no_grad():
                     pruned(*twice)

@@ -8,7 +8,16 @@ from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.widths import Widths
 
 # Attributes of other modules that name a width, with the axis of their own parameters that they speak of.
-_NAMED = ("num_features", "num_channels", "num_parameters", "in_channels", "out_channels", "channels", "dim")
+_NAMED = (
+    "num_features",
+    "num_channels",
+    "num_parameters",
+    "in_channels",
+    "out_channels",
+    "channels",
+    "dim",
+    "embedding_dim",
+)
 
 
 def prune(model: nn.Module, coupling: Coupling, kept: dict[str, Tensor]) -> tuple[nn.Module, Widths]:

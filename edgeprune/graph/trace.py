@@ -22,7 +22,8 @@ class Trace:
     """An exported network.
 
     `program` is the network as it is deployed (eval mode). `train_program` is traced only if training reaches
-    parameters that deployment does not (auxiliary heads). `tied` maps every name of a shared tensor to its first name.
+    parameters that deployment does not (auxiliary heads; `train_only`). `tied` maps every name of a shared tensor to
+    its first name.
     """
 
     program: ExportedProgram
@@ -30,6 +31,7 @@ class Trace:
     example_inputs: tuple[Tensor, ...]
     tied: dict[str, str]
     notes: tuple[str, ...] = ()
+    train_only: tuple[str, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -50,14 +52,14 @@ def trace(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Trace:
     unreached = sorted({n for n, _ in model.named_parameters()} - {tied.get(p, p) for p in parameters_of(program)})
     if unreached:
         try:
-            with switched(model, training=True), preserved_buffers(model):
+            with switched(model, training=True), preserved_buffers(model), _no_counters(model):
                 train_program = _export(model, tuple(_two(x) for x in example_inputs))
         except TraceError as error:
             notes.append(
                 f"training-only parameters ({', '.join(unreached[:3])}, ...) cannot be traced and keep their widths: "
                 f"{error.message}"
             )
-    return Trace(program, train_program, tuple(example_inputs), tied, tuple(notes))
+    return Trace(program, train_program, tuple(example_inputs), tied, tuple(notes), tuple(unreached))
 
 
 def parameters_of(program: ExportedProgram) -> dict[str, str]:
@@ -127,6 +129,19 @@ def preserved_buffers(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in saved:
                 buffer.copy_(value)
+
+
+@contextmanager
+def _no_counters(model: nn.Module) -> Iterator[None]:
+    """Batch norms that average cumulatively (momentum None) read a counter, which does not export."""
+    cumulative = [module for module in model.modules() if getattr(module, "momentum", 0.0) is None]
+    for module in cumulative:
+        module.momentum = 0.1  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in cumulative:
+            module.momentum = None  # type: ignore[assignment]
 
 
 def tied_names(model: nn.Module) -> dict[str, str]:
