@@ -106,9 +106,6 @@ def check(name: str, kind: str) -> dict[str, Any]:
     proof_s, (pruned, _, proof) = seconds(lambda: prune_proved(model, traced, coupling, kept))
     counts = {group: len(units) for group, units in kept.items() if group not in proof.frozen}
     share = coupling.macs(counts) / coupling.macs()
-    trained = whole
-    if kind == "detection":
-        detects(whole, pruned)
     again = find_groups(trace(pruned, (x,)))
     assert again.macs() == coupling.macs(counts), "the exported pruned network has other MACs than were counted"
     assert parameters(pruned) == coupling.params(counts), "the pruned network has other parameters than were counted"
@@ -117,7 +114,9 @@ def check(name: str, kind: str) -> dict[str, Any]:
     two_sizes = runs(model, torch.randn(1, 3, other, other))
     if two_sizes:
         same_shapes(model, pruned, torch.randn(1, 3, other, other))
-    if trained is model:
+    if kind == "detection":
+        detects(whole, pruned)
+    else:
         gradients(model, pruned, torch.randn(4, 3, size, size))
     assert share <= most_macs(name), f"{share:.0%} of the MACs are left, {most_macs(name):.0%} may be: {why(coupling)}"
     return {
@@ -216,7 +215,7 @@ def line(found: dict[str, Any]) -> list[str]:
     if found["failed"]:
         return [found["model"], found["failed"].replace("|", "/")] + [""] * (len(HEADER) - 2)
     (params, params_left), (macs, macs_left) = found["params"], found["macs"]
-    reasons = sorted({reason.split(" in ")[0].split(" at ")[0] for reason in found["why"].values()})
+    reasons = sorted({reason.split(": ")[0].split(" in ")[0].split(" at ")[0] for reason in found["why"].values()})
     return [
         found["model"],
         str(found["input"]),

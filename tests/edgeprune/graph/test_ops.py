@@ -278,6 +278,25 @@ def test_heads_that_only_training_reaches(momentum: float | None) -> None:
     assert pruned.bn.momentum == model.bn.momentum == momentum
 
 
+def test_training_that_does_not_export_keeps_what_it_needs() -> None:
+    """Nothing is known of the head that only training reaches, so what feeds it stays."""
+
+    def forward(m: Any, x: Tensor) -> Any:
+        x = F.relu(m.a(x))
+        out = m.b(F.relu(m.mid(x)))
+        return (out, m.aux(x if float(x.sum()) > 0 else -x)) if m.training else out
+
+    model = Net(forward, a=conv(3, 8), mid=conv(8, 8), b=conv(8, 5), aux=conv(8, 5))
+    traced = trace(model, (IMAGE,))
+    coupling = find_groups(traced)
+    assert any("training-only parameters (aux.bias, aux.weight" in note for note in coupling.notes)
+    kept = {"a": torch.arange(4), "mid": torch.arange(4)}
+    pruned, _, proof = prune_proved(model, traced, coupling, kept)
+    assert proof.ok
+    assert "does not run when pruned" in proof.frozen["a"]
+    assert (pruned.a.out_channels, pruned.mid.out_channels) == (8, 4)
+
+
 def test_several_inputs_and_outputs() -> None:
     def forward(m: Any, x: Tensor, y: Tensor) -> Any:
         z = F.relu(m.a(x)) + m.b(y)
