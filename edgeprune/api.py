@@ -1,6 +1,6 @@
 """The Python API: the same run as the command line, with objects instead of specs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 from edgeprune.config import make_config
 from edgeprune.errors import UsageError
-from edgeprune.graph import Widths, find_groups, prune_proved, trace
+from edgeprune.graph import Protection, Widths
 from edgeprune.pipeline.job import job_from_config, make_job
 from edgeprune.pipeline.optimize import optimize_job
+from edgeprune.pipeline.prune import Goal, Ranking, prune_network
 from edgeprune.pipeline.publish import restore
 from edgeprune.preflight import check
 from edgeprune.progress import LoggedProgress, Progress
+from edgeprune.quantity import parse_limit
 from edgeprune.result import Result
-from edgeprune.score import score as score_groups
 from edgeprune.sources.data import Data
 from edgeprune.sources.models import load_model
 from edgeprune.sources.user_data import wrap_data
@@ -71,29 +72,34 @@ def prune(
     model: nn.Module,
     example_input: Tensor | tuple[Tensor, ...],
     *,
-    ratio: float = 0.5,
+    ratio: float | None = None,
+    macs: str | None = None,
     score: str = "l2",
+    allocate: str = "uniform",
+    batches: Iterable[tuple[Any, Any]] = (),
+    task: Task | None = None,
     multiple: int = 8,
+    keep: tuple[str, ...] = (),
+    min_channels: int = 1,
+    max_ratio: float = 1.0,
     seed: int = 0,
 ) -> tuple[nn.Module, Widths]:
-    """Remove `ratio` of the channels of every group that can be pruned, without data, training or measuring.
+    """Remove `ratio` (default 0.5) of the channels of every group, or prune down to `macs` ("50%", "300M").
 
-    Widths are multiples of `multiple`. The surgery is proved on a copy with generic weights; groups that cannot be
-    pruned keep their width and are named in the returned widths' notes. `score` must be one that needs no data
-    (l1, l2, bn-scale, random). The model itself is not touched. Raises UsageError on a ratio outside [0, 1).
+    No training, no measuring. Widths are multiples of `multiple`; `allocate="global"` ranks the channels of all groups
+    together instead of taking the same share of each. The surgery is proved on a copy with generic weights; groups that
+    cannot be proved keep their width. `score`: l1, l2, bn-scale and random need no data, beta-rank and taylor rank on
+    `batches` of (inputs, targets), and taylor needs `task`. `keep`, `min_channels`, `max_ratio`: see
+    `edgeprune.graph.Protection`. The model itself is not touched. Raises UsageError, BudgetNotMet.
     """
-    if not 0 <= ratio < 1:
-        raise UsageError(f"ratio {ratio:g} is not in [0, 1)", "0.5 removes half of the channels")
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    traced = trace(model, inputs)
-    coupling = find_groups(traced)
-    counts = {}
-    for name, menu in coupling.menu(multiple).items():
-        wanted = coupling.groups[name].units * (1 - ratio)
-        counts[name] = min(menu, key=lambda width: (abs(width - wanted), width))
-    scores = score_groups(score, model, coupling, [], None, seed=seed)
-    pruned, widths, _ = prune_proved(model, traced, coupling, coupling.select(scores, counts))
-    return pruned, widths
+    if ratio is None and macs is None:
+        ratio = 0.5
+    limit = parse_limit("macs", macs) if macs is not None else None
+    goal = Goal(ratio, limit, allocate, multiple)
+    ranking = Ranking(score, batches, task, seed)
+    pruned = prune_network(model, inputs, goal, ranking, Protection(tuple(keep), min_channels, max_ratio))
+    return pruned.network, pruned.widths
 
 
 def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:

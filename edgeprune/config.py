@@ -54,6 +54,11 @@ class Config(BaseModel):
     score: str | None = Field(None, description="criterion that ranks channels, instead of the recipe's")
     allocate: str | None = Field(None, description="how widths are chosen, instead of the recipe's")
     multiple: int = Field(8, ge=1, description="widths are multiples of this")
+    keep: list[str] = Field(
+        default_factory=list, description="layers that keep their channels: PATTERN, PATTERN=24 or PATTERN=50%"
+    )
+    min_channels: int = Field(1, ge=1, description="no channel group gets narrower than this")
+    max_ratio: float = Field(1.0, ge=0, le=1, description="largest share of a group's channels that may be removed")
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
     threads: int = Field(1, ge=1, description="threads of the runtime")
     formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
@@ -89,6 +94,11 @@ class Config(BaseModel):
         if unknown or not names:
             raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
         return names
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _one_pattern(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     def chosen_formats(self) -> tuple[str, ...]:
         """The formats to write, in the order they were given."""

@@ -28,6 +28,12 @@ def disk_trouble(what: Path) -> Iterator[None]:
         raise EnvironmentProblem(f"{what} cannot be written: {reason}.", cure) from error
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
@@ -38,6 +44,8 @@ def whole(path: Path) -> Iterator[Path]:
     with disk_trouble(path):
         try:
             yield partial
+            if partial.is_file():
+                partial.chmod(0o666 & ~_umask())  # some writers make files that only their owner can read
             os.replace(partial, path)
         finally:
             if partial.is_dir():

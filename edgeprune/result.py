@@ -187,6 +187,18 @@ class Plan(_Schema):
     notes: list[str]
 
 
+class PruneResult(_Schema):
+    """What `edgeprune prune` prints: no accuracy, no latency, for nothing is trained or measured."""
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    widths: dict[str, dict[str, int]]
+    groups: Groups
+    macs: dict[str, int]
+    params: dict[str, int]
+    proof: dict[str, float]
+
+
 class Result(_Schema):
     """One run of `edgeprune optimize`."""
 

@@ -2,9 +2,17 @@
 
 import typer
 
+from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
+from edgeprune.cli.convert import convert
+from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
+from edgeprune.cli.groups import groups
 from edgeprune.cli.init import EPILOG as INIT_EPILOG
 from edgeprune.cli.init import init
+from edgeprune.cli.inspect import EPILOG as INSPECT_EPILOG
+from edgeprune.cli.inspect import inspect
 from edgeprune.cli.optimize import EPILOG, optimize
+from edgeprune.cli.prune import EPILOG as PRUNE_EPILOG
+from edgeprune.cli.prune import prune
 
 app = typer.Typer(
     name="edgeprune",
@@ -15,6 +23,10 @@ app = typer.Typer(
 )
 app.command(epilog=EPILOG)(optimize)
 app.command(epilog=INIT_EPILOG)(init)
+app.command(epilog=PRUNE_EPILOG)(prune)
+app.command(epilog=GROUPS_EPILOG)(groups)
+app.command(epilog=CONVERT_EPILOG)(convert)
+app.command(epilog=INSPECT_EPILOG)(inspect)
 
 
 @app.callback()

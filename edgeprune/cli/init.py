@@ -23,6 +23,7 @@ SECTIONS = {
     "Model and data": ("model", "weights", "data", "task", "image_size", "mean", "std", "long_tail"),
     "Target and budget (at least one limit)": ("target", "latency", "memory", "file_size", "macs"),
     "Method": ("recipe", "score", "allocate", "multiple", "runtime", "threads", "formats"),
+    "What may not be pruned": ("keep", "min_channels", "max_ratio"),
     "Training": ("epochs", "batch_size", "lr", "seed", "accelerator"),
 }
 
@@ -41,6 +42,8 @@ EXAMPLES: dict[str, Any] = {
     "macs": "50%",
     "score": "l1",
     "allocate": "uniform",
+    "keep": ["features.0*", "classifier.0=50%"],
+    "max_ratio": 0.75,
     "formats": ["litert", "coreml"],
     "lr": 0.01,
 }

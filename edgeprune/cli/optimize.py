@@ -122,6 +122,22 @@ def optimize(
     multiple: Annotated[
         int | None, _option("--multiple", help="Widths are multiples of this (default 8).", panel=_HOW, metavar="N")
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        _option(
+            "--keep",
+            help="Layers that keep their channels, e.g. 'features.0*', 'conv1=24', 'head=50%'; may be repeated.",
+            panel=_HOW,
+            metavar="PATTERN",
+        ),
+    ] = None,
+    min_channels: Annotated[
+        int | None, _option("--min-channels", help="No channel group gets narrower.", panel=_HOW, metavar="N")
+    ] = None,
+    max_ratio: Annotated[
+        float | None,
+        _option("--max-ratio", help="Largest share of a group that may go (default 1).", panel=_HOW, metavar="SHARE"),
+    ] = None,
     epochs: Annotated[
         int | None, _option("--epochs", help="Epochs of training (default 10).", panel=_HOW, metavar="N")
     ] = None,
@@ -168,7 +184,8 @@ def optimize(
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        _run({k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, config, output, resume, plan, json)
+        given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v != []}
+        _run(given, config, output, resume, plan, json)
 
 
 _NOT_SETTINGS = {"config", "output", "resume", "plan", "json"}

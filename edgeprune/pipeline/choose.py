@@ -2,15 +2,15 @@
 
 import math
 from contextlib import ExitStack
-from typing import Any
 
 from torch import Tensor
 
 from edgeprune.errors import BudgetNotMet, EnvironmentProblem
 from edgeprune.files import write_text
-from edgeprune.graph import Coupling, Proof, Trace, Widths, prune_proved
+from edgeprune.graph import Coupling, Trace, Widths, prune_proved
 from edgeprune.pipeline.allotted import allot
 from edgeprune.pipeline.candidates import Candidates
+from edgeprune.pipeline.fates import channels, fates
 from edgeprune.pipeline.files import Proved
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import MIB
@@ -57,8 +57,8 @@ def search_stage(
     counts = {group: count for group, count in outcome.counts.items() if group not in proof.frozen}
     stage = SearchStage(
         counts=counts,
-        widths=_channels(coupling, counts),
-        groups=_groups(job, coupling, counts, proof),
+        widths=channels(coupling, counts),
+        groups=fates(coupling, job.config.multiple, counts, proof),
         macs=coupling.macs(counts),
         params=coupling.params(counts),
         proof={"max_rel_error": proof.max_rel_error, "miswired_rel_change": proof.miswired_rel_change},
@@ -185,32 +185,6 @@ def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage) -> str:
     )
 
 
-def _channels(coupling: Coupling, counts: dict[str, int]) -> dict[str, dict[str, int]]:
-    return {
-        name: {"dense": group.channels, "kept": counts.get(name, group.units) * group.channels_per_unit}
-        for name, group in coupling.groups.items()
-    }
-
-
-def _groups(job: Job, coupling: Coupling, counts: dict[str, int], proof: Proof) -> Groups:
-    groups = Groups(pruned=[], frozen=[], clamped=[])
-    menus = coupling.menu(job.config.multiple)
-    for name, width in _channels(coupling, counts).items():
-        note: dict[str, Any] = {"name": name, **width}
-        group = coupling.groups[name]
-        reason = group.frozen or proof.frozen.get(name)
-        if reason is not None:
-            groups.frozen.append(GroupNote(**note, reason=reason))
-        elif len(menus[name]) == 1:
-            groups.clamped.append(GroupNote(**note, reason=f"no narrower width in multiples of {job.config.multiple}"))
-        elif width["kept"] < width["dense"]:
-            groups.pruned.append(GroupNote(**note, reason=""))
-            if counts[name] == menus[name][0]:
-                reason = f"at its narrowest in multiples of {job.config.multiple}"
-                groups.clamped.append(GroupNote(**note, reason=reason))
-    return groups
-
-
 def _surprises(coupling: Coupling) -> list[str]:
     """The notes that do not merely repeat why a group is frozen: groups carry those reasons themselves."""
     return [note for note in coupling.notes if " keeps its " not in note]
@@ -261,7 +235,7 @@ def unpruned(coupling: Coupling) -> SearchStage:
     )
     return SearchStage(
         counts={},
-        widths=_channels(coupling, {}),
+        widths=channels(coupling, {}),
         groups=Groups(pruned=[], frozen=frozen, clamped=[]),
         macs=coupling.macs(),
         params=coupling.params(),

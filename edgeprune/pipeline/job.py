@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgeprune.config import Budget, Config
 from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
 from edgeprune.sources.batches import gather
@@ -39,6 +40,14 @@ class Job:
     def example_inputs(self) -> tuple[Tensor, ...]:
         """The input that files are made for: the user's, or the first of val, with batch size 1."""
         return self.example if self.example is not None else self.real_inputs(1)[0]
+
+    def groups(self) -> tuple[Trace, Coupling]:
+        """The exported network and its channel groups, those that the user protects frozen."""
+        traced = trace(self.model, self.example_inputs)
+        config = self.config
+        return traced, protect(
+            find_groups(traced), Protection(tuple(config.keep), config.min_channels, config.max_ratio)
+        )
 
     def real_inputs(self, count: int = _PARITY_INPUTS) -> list[tuple[Tensor, ...]]:
         """The first `count` inputs of val, each with batch size 1."""

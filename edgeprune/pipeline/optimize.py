@@ -9,7 +9,7 @@ from torch import nn
 from edgeprune.config import Config
 from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
-from edgeprune.graph import Coupling, Trace, Widths, find_groups, trace
+from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.choose import search_stage, unpruned
 from edgeprune.pipeline.files import Proved
 from edgeprune.pipeline.job import Job, job_from_config
@@ -69,8 +69,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     """
     started = time.time()
     job.progress.stage("Tracing the network and its channel groups")
-    traced = trace(job.model, job.example_inputs)
-    coupling = find_groups(traced)
+    traced, coupling = job.groups()
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
     try:
         if (run.path / "result.json").exists():

@@ -10,7 +10,6 @@ import profilers.host as host
 from converters.artifact import SUFFIXES
 from edgeprune.config import Config
 from edgeprune.errors import UsageError
-from edgeprune.graph import find_groups, trace
 from edgeprune.pipeline.candidates import Candidates
 from edgeprune.pipeline.choose import make_predictor
 from edgeprune.pipeline.job import job_from_config
@@ -29,7 +28,7 @@ def plan_config(config: Config, progress: Progress) -> Plan:
     progress.stage("Loading model and data")
     job = job_from_config(config, progress)
     progress.stage("Tracing the network and its channel groups")
-    coupling = find_groups(trace(job.model, job.example_inputs))
+    _, coupling = job.groups()
     menus = coupling.menu(config.multiple)
     narrowest = {group: menu[0] for group, menu in menus.items()}
     with tempfile.TemporaryDirectory(prefix="edgeprune-plan-") as folder:

@@ -23,7 +23,7 @@ TENSOR_FILES = ("weight_", "tensor_")
 
 
 def load_exported(path: Path) -> nn.Module:
-    """The module of an exported program: it answers and is measured, in eval mode (training it is another matter).
+    """The module of an exported program: it answers, is pruned and measured; training leaves its batch norms alone.
 
     Raises UsageError if the file is missing, broken, or holds what only code could rebuild (the reason is given).
     """
@@ -37,9 +37,23 @@ def load_exported(path: Path) -> nn.Module:
     if reason:
         raise UsageError(f"{path} is refused: {reason}", "give the model as file.py:function")
     try:
-        return torch.export.load(path).module()
+        return _like_any_module(torch.export.load(path).module(check_guards=False))
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise UsageError(f"{path} cannot be loaded: {error}", "export it again with this version of torch") from error
+
+
+def _like_any_module(module: nn.Module) -> nn.Module:
+    """The exported module with train() and eval() that do not raise, and open to other batch sizes than its example's.
+
+    The graph itself stays as it was exported: batch norm and dropout in the mode they were in.
+    """
+    for name in ("train", "eval"):
+        vars(module).pop(name, None)
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if getattr(hook, "__name__", "") == "_check_input_constraints_pre_hook":
+            del module._forward_pre_hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
+    return module.eval()
 
 
 def _objection(archive: zipfile.ZipFile) -> str:

@@ -1,4 +1,4 @@
-"""Where models come from: `builtin:`, `torchvision:`, `timm:`, the user's own code, or an exported `.pt2`."""
+"""Where models come from: `builtin:`, `torchvision:`, `timm:`, the user's own code, or a file (`.pt2`, `.onnx`)."""
 
 import inspect
 from difflib import get_close_matches
@@ -10,11 +10,12 @@ from torch import nn
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.sources.cifar_resnet import CifarResNet
 from edgeprune.sources.exported import load_exported
+from edgeprune.sources.onnx_file import load_onnx
 from edgeprune.sources.user_code import call_with, is_user_code, load_object
 from edgeprune.sources.weights import apply_weights, check_finite, read_weights
 
 BUILTIN = {f"resnet{depth}": depth for depth in (8, 14, 20, 32, 44, 56, 110)}
-FORMS = "builtin:resnet20, torchvision:NAME, timm:NAME, file.py:function, package.module:function or FILE.pt2"
+FORMS = "builtin:resnet20, torchvision:NAME, timm:NAME, file.py:function, package.module:function, x.pt2 or x.onnx"
 
 
 def load_model(
@@ -45,6 +46,8 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
 def _build(spec: str, num_classes: int | None, in_channels: int | None) -> nn.Module:
     if spec.endswith(".pt2"):
         return load_exported(Path(spec))
+    if spec.endswith(".onnx"):
+        return load_onnx(Path(spec))
     kind, colon, name = spec.partition(":")
     if colon and kind in _BUILDERS:
         return _BUILDERS[kind](name, num_classes, in_channels)
