@@ -23,7 +23,7 @@ RULES: dict[str, Rule] = {
     "linear": rules.linear,
     **dict.fromkeys(("batch_norm", "instance_norm", "prelu"), rules.channel_norm),
     "group_norm": rules.group_norm,
-    "layer_norm": rules.layer_norm,
+    **dict.fromkeys(("layer_norm", "rms_norm"), rules.layer_norm),
     **dict.fromkeys(
         [f"{op}{d}d" for d in (1, 2, 3) for op in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")]
         + [f"max_pool{d}d_with_indices" for d in (1, 2, 3)]
@@ -39,7 +39,7 @@ RULES: dict[str, Rule] = {
     "index": moves.index,
     **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), moves.shuffle),
     "glu": moves.glu,
-    "cumsum": rules.scan,
+    **dict.fromkeys(("cumsum", "cumprod"), rules.scan),
     **dict.fromkeys(
         [
             "view",
@@ -66,8 +66,10 @@ RULES: dict[str, Rule] = {
             "lift_fresh_copy",
             "cat",
             "concat",
+            "concatenate",
             "stack",
             "repeat",
+            "tile",
             "unbind",
             "split",
             "split_with_sizes",
@@ -150,6 +152,7 @@ RULES: dict[str, Rule] = {
             "softsign",
             "dropout",
             "feature_dropout",
+            "alpha_dropout",
             "to",
             "_to_copy",
             "float",

@@ -128,9 +128,11 @@ def _filled(value: float, op: Callable[..., Tensor]) -> Restricted:
 
 
 def _extreme(value: float, op: Callable[..., Any]) -> Restricted:
-    """max or min, with or without `dim`; positions are those of the dense network."""
+    """max or min, of an axis or of all (positions are those of the dense network), or of two tensors."""
 
     def restricted(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Any:
+        if "other" in arguments:
+            return op(x, arguments["other"])
         named = {key: arguments[key] for key in ("dim", "keepdim") if key in arguments}
         return op(torch.where(kept, x, value), **named)
 
@@ -166,6 +168,14 @@ def _layer_norm(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
     return result if bias is None else result + bias
 
 
+def _rms_norm(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
+    dims = [-d - 1 for d in range(len(arguments["normalized_shape"]))]
+    square = torch.where(kept, x**2, 0.0).sum(dims, keepdim=True) / kept.sum(dims, keepdim=True).clamp(min=1)
+    eps = arguments.get("eps")
+    result = x / torch.sqrt(square + (torch.finfo(x.dtype).eps if eps is None else eps))
+    return result if arguments.get("weight") is None else result * arguments["weight"]
+
+
 def _group_norm(x: Tensor, kept: Tensor, arguments: dict[str, Any]) -> Tensor:
     groups = (x.shape[0], arguments["num_groups"], -1)
     result = _normalised(x.reshape(groups), kept.reshape(groups), [2], arguments["eps"]).reshape(x.shape)
@@ -191,5 +201,6 @@ RESTRICTED: dict[str, Restricted] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
     "group_norm": _group_norm,
 }

@@ -154,7 +154,9 @@ def pool(call: Call) -> Labels:
 
 
 def reduce(call: Call) -> Labels:
-    """A reduction over the channels consumes them; over other axes it leaves them."""
+    """A reduction over the channels consumes them; over other axes it leaves them. max and min may also compare two."""
+    if isinstance(call.args.get("other"), fx.Node):
+        return pointwise(call)
     x = call.of(call.tensors()[0])
     dims = call.args.get("dim")
     dims = list(range(x.dim())) if dims is None or dims == [] else [dims] if isinstance(dims, int) else list(dims)

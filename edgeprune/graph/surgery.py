@@ -84,7 +84,7 @@ def _patch(
         return {first: after[0], second: after[1] * groups, "groups": groups}
     if isinstance(module, nn.Linear) and len(after) == 2:
         return {"out_features": after[0], "in_features": after[1]}
-    if isinstance(module, nn.LayerNorm):
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
         return {"normalized_shape": after}
     changed = {old: new for old, new in zip(before, after, strict=True) if old != new}
     return {name: changed[old] for name in _NAMED if (old := getattr(module, name, None)) in changed}

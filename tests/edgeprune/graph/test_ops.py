@@ -114,6 +114,35 @@ def test_layer_norm_over_the_channels() -> None:
     assert pruned.ln.normalized_shape == (4,)
 
 
+def test_rms_norm_over_the_channels() -> None:
+    model = Net(
+        lambda m, x: m.b(m.norm(m.a(x).permute(0, 2, 3, 1))), a=conv(3, 8), norm=nn.RMSNorm(8), b=nn.Linear(8, 5)
+    )
+    pruned, coupling = halved(model, IMAGE)
+    assert widths(coupling) == {"a": 8}
+    assert pruned.norm.normalized_shape == (4,)
+
+
+def test_the_larger_of_two_maps() -> None:
+    model = Net(lambda m, x: m.c(torch.max(m.a(x), m.b(x))), a=conv(3, 8), b=conv(3, 8), c=conv(8, 5))
+    pruned, coupling = halved(model, IMAGE)
+    assert widths(coupling) == {"a": 8}
+    assert pruned.b.out_channels == 4
+
+
+@pytest.mark.parametrize(
+    "reduction", [torch.sum, torch.mean, torch.amax, torch.amin, torch.prod, torch.var, torch.logsumexp]
+)
+def test_a_reduction_over_the_channels_sees_only_those_kept(reduction: Callable[..., Tensor]) -> None:
+    model = Net(lambda m, x: m.b(reduction(m.a(x), dim=1, keepdim=True)), a=conv(3, 8), b=conv(1, 5))
+    assert widths(halved(model, IMAGE)[1]) == {"a": 8}
+
+
+def test_softmax_over_the_channels() -> None:
+    model = Net(lambda m, x: m.b(m.a(x).softmax(1)), a=conv(3, 8), b=conv(8, 5))
+    assert widths(halved(model, IMAGE)[1]) == {"a": 8}
+
+
 def test_instance_norm() -> None:
     model = Net(
         lambda m, x: m.b(F.relu(m.norm(m.a(x)))), a=conv(3, 8), norm=nn.InstanceNorm2d(8, affine=True), b=conv(8, 5)
