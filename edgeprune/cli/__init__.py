@@ -29,15 +29,20 @@ app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)
 
 
-@app.callback()
-def _top(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
-) -> None:
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version as installed
 
         typer.echo(f"edgeprune {installed('edgeprune')}")
         raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", is_eager=True, callback=_version
+    ),
+) -> None: ...
 
 
 def main() -> None:

@@ -11,9 +11,13 @@ from sklearn.datasets import load_digits
 
 import edgeprune
 from converters.artifact import sha256
+from edgeprune.recover.finetune import finetune
 from edgeprune.result import Result
+from edgeprune.sources.batches import Loader
 from edgeprune.sources.data import load_data
 from edgeprune.sources.models import load_model
+from edgeprune.sources.user_code import load_object
+from edgeprune.task import load_task
 
 pytestmark = pytest.mark.slow
 
@@ -119,12 +123,14 @@ def test_several_limits_at_once(optimized, given):
 
 
 def test_pt2(optimized, trained, tmp_path):
-    model = load_model("builtin:resnet8", str(trained), num_classes=10, in_channels=1)
+    """Its training belongs to another issue: batch norms keep the statistics they were exported with."""
+    model = load_model("builtin:resnet8", str(trained), num_classes=10, in_channels=1).eval()
     program = torch.export.export(model, (torch.zeros(1, 1, 8, 8),))
     torch.export.save(program, tmp_path / "net.pt2")
     result = optimized("--model", "net.pt2", "--data", "builtin:digits", "--macs", "60%", epochs=0, codes=(0,))
     assert result.dense.accuracy == pytest.approx(accuracy(model))
     assert result.pruned.macs <= 0.6 * result.dense.macs
+    assert accuracy(edgeprune.load(tmp_path / "run")) == pytest.approx(result.pruned.accuracy)
 
 
 TASK = """
@@ -148,12 +154,12 @@ def data():
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv1 = torch.nn.Conv2d(1, 24, 3, padding=1)
-        self.conv2 = torch.nn.Conv2d(24, 24, 3, padding=1)
+        self.conv1, self.bn1 = torch.nn.Conv2d(1, 24, 3, padding=1), torch.nn.BatchNorm2d(24)
+        self.conv2, self.bn2 = torch.nn.Conv2d(24, 24, 3, padding=1), torch.nn.BatchNorm2d(24)
         self.head = torch.nn.Conv2d(24, 1, 1)
 
     def forward(self, x):
-        return self.head(F.relu(self.conv2(F.relu(self.conv1(x)))))
+        return self.head(F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))))
 
 
 def make():
@@ -179,8 +185,12 @@ class Task:
 
 def test_a_task_of_ones_own(optimized, tmp_path):
     (tmp_path / "ink.py").write_text(TASK)
+    network, splits = (load_object(f"{tmp_path}/ink.py:{name}")() for name in ("make", "data"))
+    batches = [Loader(splits[name], 64, shuffle=name == "train") for name in ("train", "val")]
+    finetune(network, *batches, load_task(f"{tmp_path}/ink.py:Task"), epochs=3, lr=0.05)
+    save_file(network.state_dict(), tmp_path / "ink.safetensors")
     result = optimized("--model", "ink.py:make", "--data", "ink.py:data", "--task", "ink.py:Task", "--macs", "60%",
-                       codes=(0,), epochs=3)  # fmt: skip
+                       "--weights", "ink.safetensors", codes=(0,))  # fmt: skip
     assert result.primary_metric == "iou"
     assert result.pruned.metrics["iou"] > 0.9
     assert result.pruned.accuracy is None

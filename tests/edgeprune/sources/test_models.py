@@ -1,5 +1,6 @@
 """Model specs, weights and their errors."""
 
+import copy
 import importlib.util
 import io
 import pickle
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.datasets import load_digits
 
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.sources.cifar_resnet import CifarResNet
@@ -180,6 +182,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exported_program_answers(exported: Path) -> None:
     assert load_model(str(exported))(torch.ones(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_exported_program_takes_batches_and_modes_like_the_model_it_was(tmp_path: Path) -> None:
+    model = CifarResNet(8).eval()
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 1, 8, 8),)), tmp_path / "net.pt2")
+    loaded = load_model(str(tmp_path / "net.pt2"))
+    images = torch.from_numpy(load_digits().images[:6, None]).float()
+    with torch.inference_mode():
+        for network in (loaded, loaded.train(), loaded.eval(), copy.deepcopy(loaded)):
+            assert torch.equal(network(images), model(images))
 
 
 @pytest.mark.parametrize("part", ["sample_inputs", "use_pickle", "target", "twice"])
