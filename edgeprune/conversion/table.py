@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeprune.report.text import percent, significant, size
+from edgeprune.report.text import MISSING, percent, significant, size
 
 
 def render(outcomes: dict[str, dict[str, Any]]) -> RenderableType:
@@ -36,10 +36,16 @@ def _row(outcome: dict[str, Any]) -> tuple[str, ...]:
         f"{inspection['params']:,}",
         artifact["precision"],
         ops,
-        significant(parity["max_rel_error"], 2) if parity["max_rel_error"] > 1e-4 else f"{parity['max_rel_error']:.0e}",
+        _error(parity["max_rel_error"]),
         "" if agreement is None else f"{percent(agreement, 1)} of {parity['inputs']}",
         accuracies,
     )
+
+
+def _error(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return significant(value, 2) if value > 1e-4 else f"{value:.0e}"
 
 
 def _notes(fmt: str, outcome: dict[str, Any]) -> list[str]:
@@ -50,7 +56,7 @@ def _notes(fmt: str, outcome: dict[str, Any]) -> list[str]:
     if fmt == "executorch":
         notes.append(f"executorch: the app's runtime has to be ExecuTorch {versions['executorch']} or newer")
     if parity["compared"] != "outputs":
-        notes.append(f"{fmt}: compared {parity['compared']}; the file itself runs on Apple's machines only")
+        notes.append(f"{fmt}: compared {parity['compared']}")
     if outcome["data"] is None:
         notes.append(f"{fmt}: compared on random inputs, since no data were given")
     if outcome["cached"]:

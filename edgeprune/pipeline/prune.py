@@ -18,6 +18,7 @@ from edgeprune.pipeline.fates import channels, fates
 from edgeprune.pipeline.stages import save_network
 from edgeprune.quantity import Limit
 from edgeprune.result import PruneResult
+from edgeprune.score import CRITERIA
 from edgeprune.score import score as score_groups
 from edgeprune.task import Task
 
@@ -104,9 +105,9 @@ def prune_network(
     """
     ranking = ranking or Ranking()
     batches = list(ranking.batches)
-    if ranking.score not in NO_DATA and not batches:
+    if ranking.score in CRITERIA and ranking.score not in NO_DATA and not batches:
         raise UsageError(
-            f"{ranking.score} ranks channels by what data do to them.", f"Give data, or use {', '.join(NO_DATA)}."
+            f"{ranking.score} needs data: it ranks channels by what images do to them.", f"Give data, or use {', '.join(NO_DATA)}."
         )
     traced = trace(model, example_inputs)
     coupling = protect(find_groups(traced), protection or Protection())
