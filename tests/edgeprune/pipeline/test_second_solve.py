@@ -8,13 +8,14 @@ from edgeprune.pipeline import stages
 from edgeprune.run import Run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("misses", "stopped", "solves", "delivered", "met"),
     [
         ([1.3], None, 2, 1, True),
-        pytest.param([1.3], "judge-0", 2, 1, True, marks=pytest.mark.slow),
-        pytest.param([1.3, 1.4], None, 2, 0, False, marks=pytest.mark.slow),
-        pytest.param([1.4, 1.3], "files-1", 2, 1, False, marks=pytest.mark.slow),
+        ([1.3], "judge-0", 2, 1, True),
+        ([1.3, 1.4], None, 2, 0, False),
+        ([1.4, 1.3], "files-1", 2, 1, False),
     ],
     ids=["met by the second", "met by the second, resumed", "the first is closer", "the second is closer, resumed"],
 )
