@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 
 from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec, sha256, size_bytes
 from converters.chatter import silenced
-from converters.errors import ConversionError, MissingExtra, WriteError
-from converters.fold import export_folded
+from converters.errors import ConversionError, ConverterError, MissingExtra, WriteError
+from converters.fold import export_folded, module_path
 from converters.inspection import read
 from converters.options import PRECISIONS, Options
 
@@ -56,11 +56,13 @@ def convert(
         graph_module = _export(module, example_inputs)
         try:
             backend.write(graph_module, example_inputs, temporary, options)
-        except (ConversionError, OSError):
+        except (ConverterError, OSError):
             raise
         except Exception as error:  # the libraries raise whatever their compilers raise
             raise _explain(error, graph_module, format) from error
         contents = read(temporary, format)
+        if format == "executorch" and not options.allow_portable:
+            _refuse_portable(backend.portable(contents), options.delegate, graph_module)
     return Artifact(
         format=format,
         path=path,
@@ -108,12 +110,7 @@ def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> 
         r"for (?:op|function|node) '?(\w+)", text
     )
     name = op[1] if op else None
-    paths = [
-        str(node.meta["nn_module_stack"].popitem()[1][0]) if node.meta.get("nn_module_stack") else ""
-        for node in graph_module.graph.nodes
-        if node.op == "call_function" and name and re.match(rf"aten\.{name}\b", str(node.target))
-    ]
-    path = next(iter(paths), None)
+    path = next(iter(_callers(graph_module, name)), None) if name else None
     where = f" ({f'module {path}' if path else 'the model itself'})" if path is not None else ""
     message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
     return ConversionError(
@@ -121,6 +118,29 @@ def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> 
         "Replace that operation by supported ones, or leave this format out of --formats.",
         op=f"aten.{name}" if name else None,
         module_path=path,
+    )
+
+
+def _callers(graph_module: fx.GraphModule, name: str) -> list[str]:
+    """The paths of the user's modules that call aten.`name`; "" where the model itself does."""
+    return [
+        module_path(node)
+        for node in graph_module.graph.nodes
+        if node.op == "call_function" and re.match(rf"aten\.{name}_?\b", str(node.target))
+    ]
+
+
+def _refuse_portable(ops: dict[str, int], delegate: str, graph_module: fx.GraphModule) -> None:
+    if not ops:
+        return
+    places = {op: _callers(graph_module, op.rpartition("::")[2].removesuffix("_copy")) for op in ops}
+    told = [f"{op}{f' (module {at[0]})' if at and at[0] else ''}" for op, at in places.items()]
+    first = next(iter(ops))
+    raise ConversionError(
+        f"{delegate} does not take {', '.join(told)}: ExecuTorch would run it in slow portable kernels",
+        "Allow it with --allow-portable (allow_portable=True), or replace the operation.",
+        op=first,
+        module_path=next(iter(places[first]), None),
     )
 
 

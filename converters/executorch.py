@@ -1,24 +1,117 @@
-"""ExecuTorch (.pte) with the XNNPACK delegate: float32; what XNNPACK does not take runs in portable kernels."""
+"""ExecuTorch (.pte): float32, float16 or int8, the operations delegated to XNNPACK or to another backend of the wheel.
 
+int8 is XNNPACK's: symmetric weights per output channel, activations per tensor over the ranges seen in calibration
+(PT2E; Jacob et al. 2018). What the backend does not take runs in ExecuTorch's portable reference kernels, which are
+slow: an error unless it is allowed.
+"""
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from converters.options import Options
+from converters.contents import Contents
+from converters.errors import MissingExtra
+from converters.global_mean import keep_mean_axes
+from converters.half import halve
+from converters.options import Delegate, Inputs, Options
 
 DISTRIBUTIONS = ("executorch", "torch")
 
 
 def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path: Path, options: Options) -> None:
     """Write the exported network to `path`."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
+    partitioner = _partitioner(options.delegate)
     _expand_hard_sigmoid(graph_module)
+    keep_mean_axes(graph_module)
+    if options.quantize == "fp16":
+        halve(graph_module)
+    elif options.quantize == "int8":
+        graph_module = _quantized(graph_module, example_inputs, options.calibration)
     program = torch.export.export(graph_module, example_inputs)
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    lowered = to_edge_transform_and_lower(program, partitioner=[partitioner])
     path.write_bytes(lowered.to_executorch().buffer)
+
+
+def _quantized(module: fx.GraphModule, example: Inputs, calibration: Sequence[Inputs]) -> fx.GraphModule:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    scheme = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    prepared = prepare_pt2e(torch.export.export(module, example).module(check_guards=False), scheme)
+    for sample in calibration:
+        prepared(*sample)
+    quantized: fx.GraphModule = convert_pt2e(prepared)
+    return quantized
+
+
+MOVES = {"dim_order_ops::_to_dim_order_copy", "aten::view_copy", "executorch_prim::et_view"}
+
+
+def portable(contents: Contents) -> dict[str, int]:
+    """The operations that would run in portable kernels, by name; casts and views at the edges compute nothing."""
+    inside = contents.delegated or {}
+    outside = {op: count - inside.get(op, 0) for op, count in contents.ops.items()}
+    return {op: count for op, count in outside.items() if count and op not in MOVES}
+
+
+def _partitioner(delegate: Delegate) -> Any:
+    """Who decides what the backend takes. Raises MissingExtra where the wheel lacks the backend or its tools."""
+    try:
+        return _PARTITIONERS[delegate]()
+    except (ImportError, OSError, AttributeError, KeyError) as error:
+        raise MissingExtra(
+            f"ExecuTorch's {delegate} backend is not in this install: {error}", _CURES[delegate]
+        ) from error
+
+
+def _xnnpack() -> Any:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return XnnpackPartitioner()
+
+
+def _coreml() -> Any:
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    return CoreMLPartitioner()
+
+
+def _vulkan() -> Any:
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    return VulkanPartitioner()
+
+
+def _qnn() -> Any:
+    if "QNN_SDK_ROOT" not in os.environ:  # the wheel would download an SDK of gigabytes by itself
+        raise ImportError("QNN_SDK_ROOT is not set")
+    from executorch.backends.qualcomm.partition.qnn_partitioner import QnnPartitioner
+    from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
+    from executorch.backends.qualcomm.utils.utils import (
+        generate_htp_compiler_spec,
+        generate_qnn_executorch_compiler_spec,
+    )
+
+    backend = generate_htp_compiler_spec(use_fp16=True)
+    return QnnPartitioner(generate_qnn_executorch_compiler_spec(QcomChipset.SM8650, backend))
+
+
+_PARTITIONERS = {"xnnpack": _xnnpack, "coreml": _coreml, "vulkan": _vulkan, "qnn": _qnn}
+_CURES = {
+    "xnnpack": 'pip install "edgeprune[executorch]"',
+    "coreml": 'pip install "edgeprune[executorch,coreml]"',
+    "vulkan": "Build ExecuTorch with EXECUTORCH_BUILD_VULKAN, or use --backend xnnpack.",
+    "qnn": "Install Qualcomm's AI Engine Direct SDK and set QNN_SDK_ROOT, or use --backend xnnpack.",
+}
 
 
 def _expand_hard_sigmoid(graph_module: fx.GraphModule) -> None:

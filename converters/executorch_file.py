@@ -83,6 +83,16 @@ def read(path: Path) -> Contents:
 _DTYPES = {"FLOAT": "float32", "DOUBLE": "float64", "HALF": "float16", "LONG": "int64", "INT": "int32"}
 
 
+_STORED = {  # XNNPACK's data types of weights and biases
+    "xnn_datatype_fp32": np.float32,
+    "xnn_datatype_fp16": np.float16,
+    "xnn_datatype_qint8": np.int8,
+    "xnn_datatype_qcint8": np.int8,
+    "xnn_datatype_qint32": np.int32,
+    "xnn_datatype_qcint32": np.int32,
+}
+
+
 class _XnnpackGraph:
     """One delegate payload: a header and a flatbuffer; its constants are kept under names in the file."""
 
@@ -92,7 +102,7 @@ class _XnnpackGraph:
         for value in graph["xvalues"]:
             union = value["xvalue_union"]
             tensor = union.get("tensor_value", union)
-            self._values[tensor["id_out"]] = tensor
+            self._values[tensor["id_out"]] = {**tensor, "quant": union.get("quant_params")}
         self._keys = [entry["named_key"] for entry in graph["constant_data"]]
         self._store = store
         self.ops = Counter(node["xnode_union_type"].removeprefix("_") for node in graph["xnodes"])
@@ -102,7 +112,7 @@ class _XnnpackGraph:
         self.constants = {
             self._keys[tensor["constant_buffer_idx"]]: prod(tensor["dims"])
             for tensor in self._values.values()
-            if tensor["constant_buffer_idx"] and tensor["num_dims"] and tensor["datatype"] == "xnn_datatype_fp32"
+            if tensor["constant_buffer_idx"] and tensor["num_dims"] and tensor["datatype"] in _STORED
         }
 
     def _layer(self, node_type: str, node: dict[str, Any]) -> FileLayer | None:
@@ -113,12 +123,25 @@ class _XnnpackGraph:
         return None if weight is None else FileLayer(name, weight.transpose(axes), self._constant(node["bias_id"]))
 
     def _constant(self, value_id: int) -> Array | None:
+        """The numbers that a stored tensor stands for: float, or integers with scales."""
         tensor = self._values.get(value_id)
-        if tensor is None or not tensor["constant_buffer_idx"] or tensor["datatype"] != "xnn_datatype_fp32":
+        if tensor is None or not tensor["constant_buffer_idx"] or tensor["datatype"] not in _STORED:
             return None
-        data = self._store[self._keys[tensor["constant_buffer_idx"]]]
         dims = tensor["dims"]
-        return np.frombuffer(data, np.float32, count=prod(dims)).reshape(dims)
+        stored = self._buffer(tensor["constant_buffer_idx"], _STORED[tensor["datatype"]], prod(dims)).reshape(dims)
+        quant = tensor["quant"]
+        if quant is None:
+            return stored
+        if "channel_dim" not in quant:
+            per_tensor: Array = (stored - quant["zero_point"]).astype(np.float32) * np.float32(quant["scale"])
+            return per_tensor
+        scales = self._buffer(quant["scale_buffer_idx"], np.float32, quant["num_scales"])
+        shape = [-1 if axis == quant["channel_dim"] else 1 for axis in range(stored.ndim)]
+        dequantized: Array = stored.astype(np.float32) * scales.reshape(shape)
+        return dequantized
+
+    def _buffer(self, index: int, dtype: Any, count: int) -> Array:
+        return np.frombuffer(self._store[self._keys[index]], dtype, count=count)
 
 
 def _decode(payload: bytes) -> dict[str, Any]:

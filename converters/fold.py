@@ -46,6 +46,12 @@ def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.G
     return graph_module
 
 
+def module_path(node: fx.Node) -> str:
+    """The path of the user's module that a node of an exported graph comes from; "" for the model itself."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""
+
+
 def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
     source, gamma, beta, mean, var = (tensor_behind(graph_module, arg) for arg in norm.args[:5])
     scale = (var.double() + norm.args[7]).rsqrt()

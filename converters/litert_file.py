@@ -33,18 +33,28 @@ def read(path: Path) -> Contents:
     dtypes = {value: name.lower() for value, name in _names(schema.TensorType).items()}
     graph = model.subgraphs[0]
 
+    def name_of(operator: Any) -> str:
+        code = model.operatorCodes[operator.opcodeIndex]
+        return op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    unpacked = {op.outputs[0]: op.inputs[0] for op in graph.operators if name_of(op) == "DEQUANTIZE"}
+
     def constant(index: int) -> Array | None:
-        tensor = graph.tensors[index]
+        """The numbers that a stored tensor stands for: float, or integers with scales, unpacked at load or not."""
+        tensor = graph.tensors[unpacked.get(index, index)]
         data = model.buffers[tensor.buffer].data if index >= 0 else None
-        if data is None or dtypes[tensor.type] not in ("float32", "float16"):
+        if data is None or not _is_parameter(tensor):
             return None
-        return np.frombuffer(data.tobytes(), dtypes[tensor.type]).reshape(tensor.shape)
+        stored = np.frombuffer(data.tobytes(), dtypes[tensor.type]).reshape(tensor.shape)
+        return _dequantized(stored, tensor.quantization)
+
+    def _is_parameter(tensor: Any) -> bool:
+        return dtypes[tensor.type].startswith("float") or _scales(tensor.quantization) is not None
 
     ops: Counter[str] = Counter()
     layers = []
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        op = op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        op = name_of(operator)
         ops[op] += 1
         if op not in _LAYERS:
             continue
@@ -55,12 +65,10 @@ def read(path: Path) -> Contents:
         bias_slot = 3 if op == "TRANSPOSE_CONV" else 2
         bias = constant(operator.inputs[bias_slot]) if len(operator.inputs) > bias_slot else None
         layers.append(FileLayer(name, weight.transpose(axes), bias))
-    float_buffers = {
+    parameters = {
         tensor.buffer: int(np.prod(tensor.shape))
         for tensor in graph.tensors
-        if dtypes[tensor.type].startswith("float")
-        and len(tensor.shape)
-        and model.buffers[tensor.buffer].data is not None
+        if _is_parameter(tensor) and len(tensor.shape) and model.buffers[tensor.buffer].data is not None
     }
 
     def spec(name: bytes, index: int) -> TensorSpec:
@@ -75,13 +83,29 @@ def read(path: Path) -> Contents:
     signature = model.signatureDefs[0] if model.signatureDefs else None
     return Contents(
         layers=tuple(layers),
-        params=sum(float_buffers.values()),
+        params=sum(parameters.values()),
         ops=dict(ops),
         delegated=None,
         transposes=ops["TRANSPOSE"],
         inputs=specs(graph.inputs, signature.inputs if signature else ()),
         outputs=specs(graph.outputs, signature.outputs if signature else ()),
     )
+
+
+def _scales(quantization: Any) -> Array | None:
+    scale = None if quantization is None else quantization.scale
+    return None if scale is None or not len(scale) else np.asarray(scale, np.float32)
+
+
+def _dequantized(stored: Array, quantization: Any) -> Array:
+    """(stored - zero point) * scale, along the axis of the scales."""
+    scales = _scales(quantization)
+    if scales is None or stored.dtype.kind == "f":
+        return stored
+    shape = [len(scales) if i == quantization.quantizedDimension else 1 for i in range(stored.ndim)]
+    zero = np.asarray(quantization.zeroPoint).reshape(shape if len(scales) > 1 else -1)
+    dequantized: Array = (stored - zero).astype(np.float32) * scales.reshape(shape if len(scales) > 1 else -1)
+    return dequantized
 
 
 def _names(enumeration: Any) -> dict[int, str]:

@@ -77,12 +77,12 @@ def parity(
     could not see a file that ignores its input. `labels` (a class index an input) add accuracies. A Core ML file is not
     run here: see `converters.weights.check_weights`.
     """
-    session = open_artifact(artifact, threads)
     if len(inputs) < 2:
         return Parity(
             float("nan"), len(inputs), False, "at least 2 inputs are needed to see that the output follows them"
         )
     with silenced():
+        session = open_artifact(artifact, threads)
         found = [session.run(to_file(artifact, sample)) for sample in inputs]
     return compare(_reference(module, inputs), found, RULES[artifact.precision], labels)
 
