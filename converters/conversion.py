@@ -51,9 +51,24 @@ def convert(
     example_inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
-    with _whole_or_not(path) as temporary, silenced(log), _no_garbage_collection():
-        backend = _backend(format)
+    _backend(format)
+    with silenced(log), _no_garbage_collection():
         graph_module = _export(module, example_inputs)
+    return convert_graph(graph_module, example_inputs, format, path, options, log=log)
+
+
+def convert_graph(
+    graph_module: fx.GraphModule,
+    example_inputs: tuple[Tensor, ...],
+    format: Format,
+    path: Path,
+    options: Options,
+    *,
+    log: Path | None = None,
+) -> Artifact:
+    """`convert` for a graph of `converters.fold.export_folded`, which may be changed by it."""
+    backend = _backend(format)
+    with _whole_or_not(path) as temporary, silenced(log), _no_garbage_collection():
         try:
             backend.write(graph_module, example_inputs, temporary, options)
         except (ConverterError, OSError):
@@ -110,8 +125,9 @@ def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> 
         r"for (?:op|function|node) '?(\w+)", text
     )
     name = op[1] if op else None
-    path = next(iter(_callers(graph_module, name)), None) if name else None
-    where = f" ({f'module {path}' if path else 'the model itself'})" if path is not None else ""
+    path, line = next(iter(_callers(graph_module, name)), (None, "")) if name else (None, "")
+    places = [f"module {path}" if path else "the model itself", line]
+    where = f" ({', '.join(place for place in places if place)})" if path is not None else ""
     message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
     return ConversionError(
         f"{message}: {type(error).__name__}: {_first_line(error)}",
@@ -121,26 +137,32 @@ def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> 
     )
 
 
-def _callers(graph_module: fx.GraphModule, name: str) -> list[str]:
-    """The paths of the user's modules that call aten.`name`; "" where the model itself does."""
+def _callers(graph_module: fx.GraphModule, name: str) -> list[tuple[str, str]]:
+    """Calls of aten.`name`: the path of the user's module ("" for the model itself), and "file.py:line" if known."""
     return [
-        module_path(node)
+        (module_path(node), _line(node))
         for node in graph_module.graph.nodes
         if node.op == "call_function" and re.match(rf"aten\.{name}_?\b", str(node.target))
     ]
+
+
+def _line(node: fx.Node) -> str:
+    frames = re.findall(r'File "([^"]+)", line (\d+)', str(node.meta.get("stack_trace") or ""))
+    own = [(file, line) for file, line in frames if f"{os.sep}torch{os.sep}" not in file]
+    return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
 
 
 def _refuse_portable(ops: dict[str, int], delegate: str, graph_module: fx.GraphModule) -> None:
     if not ops:
         return
     places = {op: _callers(graph_module, op.rpartition("::")[2].removesuffix("_copy")) for op in ops}
-    told = [f"{op}{f' (module {at[0]})' if at and at[0] else ''}" for op, at in places.items()]
+    told = [f"{op}{f' (module {at[0][0]})' if at and at[0][0] else ''}" for op, at in places.items()]
     first = next(iter(ops))
     raise ConversionError(
         f"{delegate} does not take {', '.join(told)}: ExecuTorch would run it in slow portable kernels",
         "Allow it with --allow-portable (allow_portable=True), or replace the operation.",
         op=first,
-        module_path=next(iter(places[first]), None),
+        module_path=next((path for path, _ in places[first]), None),
     )
 
 

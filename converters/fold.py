@@ -39,7 +39,7 @@ def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.G
                 _fold(graph_module, node)
     graph_module.graph.set_codegen(fx.graph.CodeGen())
     graph_module.graph.eliminate_dead_code()
-    _drop_unread_tensors(graph_module)
+    drop_unread_tensors(graph_module)
     graph_module.recompile()
     for submodule in graph_module.modules():
         submodule.training = False  # .eval() is refused by exported graphs
@@ -141,7 +141,8 @@ def _new_tensor(graph_module: fx.GraphModule, target: str, value: Tensor) -> fx.
     return node
 
 
-def _drop_unread_tensors(graph_module: fx.GraphModule) -> None:
+def drop_unread_tensors(graph_module: fx.GraphModule) -> None:
+    """Remove the parameters and buffers that no node of the graph reads."""
     read = {str(node.target) for node in graph_module.graph.nodes if node.op == "get_attr"}
     for prefix, module in graph_module.named_modules():
         for table in (module._parameters, module._buffers):

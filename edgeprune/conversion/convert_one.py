@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import converters
 from converters.artifact import Artifact
 from converters.conversion import remove
+from converters.divergence import first_divergence
 from converters.mil import NotInterpreted
 from converters.options import Inputs, Options
 from converters.parity import parity
@@ -58,7 +59,7 @@ def convert_one(request: Request) -> tuple[dict[str, Any], Fingerprints]:
     outcome = {
         "artifact": artifact.to_json(),
         "inspection": asdict(inspection),
-        "parity": _prove(artifact, subject) if runs_here else _not_run(request.delegate),
+        "parity": _prove(artifact, subject, options) if runs_here else _not_run(request.delegate),
         "data": _about(subject.data),
         "cached": False,
     }
@@ -72,7 +73,7 @@ def _known_inputs(request: Request) -> set[str]:
     return {os.path.abspath(path) for path in (request.weights, *of_run) if path is not None}
 
 
-def _prove(artifact: Artifact, subject: Subject) -> dict[str, Any]:
+def _prove(artifact: Artifact, subject: Subject, options: Options) -> dict[str, Any]:
     """The evidence that the file computes what the network computes. Raises ParityError, and removes the file."""
     samples, labels = subject.samples, subject.labels
     if artifact.precision == "float32":
@@ -87,11 +88,20 @@ def _prove(artifact: Artifact, subject: Subject) -> dict[str, Any]:
         }  # fmt: skip
     if not evidence["passed"]:
         remove(artifact.path)
+        where = _first_layer(evidence["reason"], subject, artifact, options)
         raise ParityError(
-            f"{artifact.path.name} does not answer what the network answers, and was removed: {evidence['reason']}",
+            f"{artifact.path.name} does not answer what the network answers, and was removed: "
+            f"{evidence['reason']}{where}",
             _cure(evidence["reason"], artifact.precision),
         )
     return evidence
+
+
+def _first_layer(reason: str, subject: Subject, artifact: Artifact, options: Options) -> str:
+    if "proves nothing" in reason:
+        return ""
+    found = first_divergence(subject.model, subject.samples, artifact.format, options)
+    return f"; {found}" if found else "; no single layer stands out"
 
 
 def _not_run(delegate: str) -> dict[str, Any]:

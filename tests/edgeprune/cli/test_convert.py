@@ -174,3 +174,25 @@ def test_inspect_shows_a_file_and_refuses_what_it_cannot_read(cli, fast_run, tmp
         assert done.exit_code == 2
         assert reason in " ".join(done.stderr.split())
     assert cli("inspect", fast_run / "artifacts" / "dense.tflite", "--against", Path("cut.tflite")).exit_code == 2
+
+
+def test_a_wrong_file_is_removed_and_its_first_wrong_layer_named(tmp_path, trained, monkeypatch):
+    from converters import onnx
+    from edgeprune.conversion.convert_one import convert_one
+    from edgeprune.conversion.request import Request
+    from edgeprune.errors import ParityError
+
+    write, layer = onnx.write, "stages.layer2.0.conv2"
+
+    def faulty(graph_module, *others):
+        weights = dict(graph_module.named_parameters())
+        if f"{layer}.weight" in weights:
+            weights[f"{layer}.weight"].data *= 1.05
+        write(graph_module, *others)
+
+    monkeypatch.setattr(onnx, "write", faulty)
+    output = tmp_path / "net.onnx"
+    with pytest.raises(ParityError, match=f"module {layer} ") as caught:
+        convert_one(Request("builtin:resnet8", "onnx", str(output), weights=str(trained), data="builtin:digits"))
+    assert caught.value.exit_code == 6
+    assert not output.exists()
