@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo test test-all bench bench-quick lint debian clean
+.PHONY: demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
@@ -37,6 +37,20 @@ bench: .venv/installed debian
 	$(BIN)/python -m benchmarks.digits
 	$(BIN)/python -m benchmarks.speed
 
+# Environments of their own, beside .venv: what cannot share it.
+onnx2tf: .venv-onnx2tf/installed
+.venv-onnx2tf/installed:
+	$(PYTHON) -m venv .venv-onnx2tf
+	.venv-onnx2tf/bin/pip install --quiet --disable-pip-version-check onnx2tf==1.28.8 tensorflow-cpu==2.21.0 tf_keras \
+		onnx onnxruntime onnx-graphsurgeon onnxsim psutil sng4onnx ai-edge-litert==2.3.0
+	touch $@
+
+tflite-runtime: build/tflite-runtime/installed
+build/tflite-runtime/installed:
+	$(PYTHON) -m venv build/tflite-runtime
+	build/tflite-runtime/bin/pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 "numpy<2"
+	touch $@
+
 lint: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -44,4 +58,4 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build runs
+	rm -rf .venv .venv-onnx2tf build runs
