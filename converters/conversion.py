@@ -51,7 +51,7 @@ def convert(
     example_inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
-    _backend(format)
+    _backend(format, options)
     with silenced(log), _no_garbage_collection():
         graph_module = _export(module, example_inputs)
     return convert_graph(graph_module, example_inputs, format, path, options, log=log)
@@ -67,7 +67,7 @@ def convert_graph(
     log: Path | None = None,
 ) -> Artifact:
     """`convert` for a graph of `converters.fold.export_folded`, which may be changed by it."""
-    backend = _backend(format)
+    backend = _backend(format, options)
     with _whole_or_not(path) as temporary, silenced(log), _no_garbage_collection():
         try:
             backend.write(graph_module, example_inputs, temporary, options)
@@ -86,7 +86,8 @@ def convert_graph(
         precision=PRECISIONS[options.quantize],
         sha256=sha256(path),
         size_bytes=size_bytes(path),
-        versions={name: importlib.metadata.version(name) for name in backend.DISTRIBUTIONS},
+        versions={name: importlib.metadata.version(name) for name in backend.DISTRIBUTIONS}
+        | (backend.versions() if options.via == "onnx2tf" else {}),
     )
 
 
@@ -94,8 +95,8 @@ def _named(spec: TensorSpec, layout: str) -> TensorSpec:
     return replace(spec, layout=layout if len(spec.shape) == 4 else "")
 
 
-def _backend(format: Format) -> ModuleType:
-    backend = importlib.import_module(f"converters.{format}")
+def _backend(format: Format, options: Options) -> ModuleType:
+    backend = importlib.import_module("converters.onnx2tf" if options.via == "onnx2tf" else f"converters.{format}")
     for name in backend.DISTRIBUTIONS:
         try:
             importlib.metadata.version(name)

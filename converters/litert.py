@@ -22,12 +22,13 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
         images = [i for i, x in enumerate(example_inputs) if x.ndim == 4]
         module = litert_torch.to_channel_last_io(graph_module, args=images)
         module.training = False  # .eval() is refused by exported graphs
-        example_inputs, calibration = _channels_last(example_inputs), [_channels_last(x) for x in calibration]
+        example_inputs, calibration = channels_last(example_inputs), [channels_last(x) for x in calibration]
     content = litert_torch.convert(module, example_inputs).model_content()
     if options.quantize != "none":
         content = quantized(content, options.quantize, calibration)
     path.write_bytes(content)
 
 
-def _channels_last(inputs: Inputs) -> Inputs:
+def channels_last(inputs: Inputs) -> Inputs:
+    """Images as (N, H, W, C); other tensors as they are."""
     return tuple(x.permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x for x in inputs)

@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.options import Inputs, Quantize
 
-_SIGNATURE = "serving_default"
+SIGNATURE = "serving_default"
 
 
 def quantized(content: bytes, quantize: Quantize, calibration: Sequence[Inputs]) -> bytes:
@@ -33,7 +33,7 @@ def quantized(content: bytes, quantize: Quantize, calibration: Sequence[Inputs])
         for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             recipe.add_quantization_config(".*", edge, algorithm_key=AlgorithmName.NO_QUANTIZE)
         calibrator = Calibrator(content, num_threads=1, qsv_update_func=min_max_update)
-        calibrator.calibrate({_SIGNATURE: [_named(sample) for sample in calibration]}, recipe)
+        calibrator.calibrate({SIGNATURE: [_named(sample) for sample in calibration]}, recipe)
         ranges = calibrator.get_model_qsvs()
     quantizer = Quantizer(bytearray(content), recipe.get_quantization_recipe())
     return bytes(quantizer.quantize(ranges).quantized_model)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Inputs: TypeAlias = "tuple[Tensor, ...]"
 Quantize = Literal["none", "fp16", "int8", "int8-weights", "palettize"]
 Delegate = Literal["xnnpack", "coreml", "vulkan", "qnn"]
+Via = Literal["litert-torch", "onnx2tf"]
 
 # What `Artifact.precision` says of each.
 PRECISIONS: dict[Quantize, str] = {
@@ -43,7 +44,8 @@ class Options:
     weights (symmetric, per output channel) and activations (per tensor) over `calibration`; "int8-weights" and
     "palettize" (6 bits, k-means) compress weights alone. `calibration`: representative inputs, each a tuple in the
     shapes of the example. `delegate` and `allow_portable` are ExecuTorch's: who runs the operations, and whether those
-    it refuses may run in ExecuTorch's slow reference kernels. `nhwc`: images enter as (N, H, W, C), LiteRT only.
+    it refuses may run in ExecuTorch's slow reference kernels. `nhwc`: images enter as (N, H, W, C), and `via`: by which
+    road, both LiteRT only.
     """
 
     quantize: Quantize = "none"
@@ -51,6 +53,7 @@ class Options:
     delegate: Delegate = "xnnpack"
     allow_portable: bool = True
     nhwc: bool = False
+    via: Via = "litert-torch"
 
     def check(self, format: Format) -> None:
         """Raise ConversionError for what the format does not offer, before any work."""
@@ -63,6 +66,10 @@ class Options:
             raise ConversionError(f"{format} offers no {self.quantize}", f"{why[0].upper()}{why[1:]}.")
         if self.nhwc and format != "litert":
             raise ConversionError(f"{format} takes images as (N, C, H, W)", "Leave NHWC out, or convert to litert.")
+        if self.via not in get_args(Via):
+            raise ConversionError(f"unknown road {self.via!r}", f"Use one of {', '.join(get_args(Via))}.")
+        if self.via != "litert-torch" and format != "litert":
+            raise ConversionError(f"{format} is not made by {self.via}", "Leave --via out.")
         if self.delegate not in get_args(Delegate):
             raise ConversionError(f"unknown backend {self.delegate!r}", f"Use one of {', '.join(get_args(Delegate))}.")
         if self.delegate != "xnnpack" and format != "executorch":

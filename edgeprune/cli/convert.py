@@ -70,6 +70,9 @@ def convert(
             metavar="HOW",
         ),
     ] = None,
+    via: Annotated[
+        str, _option("--via", help="LiteRT: litert-torch (default) or onnx2tf (`make onnx2tf`).", panel=_HOW)
+    ] = "litert-torch",
     backend: Annotated[
         str, _option("--backend", help="ExecuTorch: xnnpack (default), coreml, vulkan or qnn.", panel=_HOW)
     ] = "xnnpack",
@@ -110,6 +113,7 @@ def convert(
             "mean": _numbers(mean, float, "--mean"),
             "std": _numbers(std, float, "--std"),
             "delegate": backend,
+            "via": via,
             "allow_portable": allow_portable,
             "nhwc": nhwc,
             "calibration": calibration,

@@ -32,7 +32,12 @@ def formats_of(text: str) -> tuple[Format, ...]:
 
 def check_request(request: Request) -> None:
     """Raise the error that the conversion would run into later: missing extras, missing files, nothing to run on."""
-    options = Options(quantize=request.quantize, delegate=request.delegate, nhwc=request.nhwc)  # type: ignore[arg-type]
+    options = Options(
+        quantize=request.quantize,  # type: ignore[arg-type]
+        delegate=request.delegate,  # type: ignore[arg-type]
+        nhwc=request.nhwc,
+        via=request.via,  # type: ignore[arg-type]
+    )
     options.check(request.format)
     missing = [module for module in _MODULES[request.format] if find_spec(module) is None]
     if missing:

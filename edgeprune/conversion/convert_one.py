@@ -52,6 +52,7 @@ def convert_one(request: Request) -> tuple[dict[str, Any], Fingerprints]:
         delegate=request.delegate,  # type: ignore[arg-type]
         allow_portable=request.allow_portable,
         nhwc=request.nhwc,
+        via=request.via,  # type: ignore[arg-type]
     )
     artifact = converters.convert(subject.model, subject.samples[0], request.format, request.path, options)
     inspection = converters.inspect(artifact.path, request.format)

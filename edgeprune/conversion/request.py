@@ -34,6 +34,7 @@ class Request:
     delegate: str = "xnnpack"
     allow_portable: bool = False
     nhwc: bool = False
+    via: str = "litert-torch"
     calibration: int = 256
     check: int = 2000
     seed: int = 0
@@ -57,6 +58,10 @@ class Request:
                 found[tool] = version(tool)
             except PackageNotFoundError:
                 found[tool] = "none"
+        if self.via == "onnx2tf":
+            from converters.onnx2tf_environment import versions
+
+            found |= versions()
         return found
 
 
