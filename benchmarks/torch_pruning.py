@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 def prune(model: nn.Module, example: Tensor, ratio: float, setting: Setting, most: float = 1.0) -> nn.Module:
-    """A pruned copy at a channel ratio, no layer losing more than `most` of its own; the classifier's outputs are kept."""
+    """A pruned copy at a channel ratio, no layer losing more than `most`; the classifier's outputs stay."""
     pruned = copy.deepcopy(model)
     classifier = [module for module in pruned.modules() if isinstance(module, nn.Linear)][-1]
     pruner = tp.pruner.MagnitudePruner(
@@ -53,8 +53,8 @@ def prune(model: nn.Module, example: Tensor, ratio: float, setting: Setting, mos
 def widest_within(model: nn.Module, example: Tensor, budget: float, setting: Setting) -> tuple[nn.Module, float]:
     """The slowest network found whose measured latency is at most `budget` of the dense one's: (network, ratio).
 
-    The ratio is bisected. Where that finds nothing, because a layer that would vanish is left whole and latency goes up
-    again, it is bisected once more with no layer losing more than 75 %. Raises ValueError when that finds nothing either.
+    The ratio is bisected. Where that finds nothing (a layer that would vanish is left whole, and latency goes up
+    again), it is bisected once more with no layer losing more than 75 %. Raises ValueError when that finds nothing too.
     """
     with tempfile.TemporaryDirectory() as folder:
         dense = converters.convert(model, (example,), "litert", Path(folder) / "dense.tflite")

@@ -48,6 +48,11 @@ class Limit:
         return f"{self.value / 1e6:g} MB"
 
 
+def readable(value: float) -> str:
+    """A number without an exponent: 4 significant digits below 1000, all of the whole digits above."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def parse_limit(kind: Kind, text: str | float) -> Limit:
     """Read a limit. A bare number is refused except for MACs: 20 of what?
 

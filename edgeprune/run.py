@@ -21,7 +21,7 @@ from typing import IO, Any
 import yaml
 
 from edgeprune.config import Config
-from edgeprune.errors import UsageError
+from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import disk_trouble, write_json, write_text
 
 
@@ -60,6 +60,16 @@ class Run:
             run.discard()
             raise
         return run
+
+    @staticmethod
+    def check_place(path: Path) -> None:
+        """Raise EnvironmentProblem if a run could not be written there; nothing is made."""
+        there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+        if there == path.absolute() and not there.is_dir():
+            return  # `open` tells what it is
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            reason = "no permission to write there" if there.is_dir() else f"{there} is a file"
+            raise EnvironmentProblem(f"{path} cannot be written: {reason}.", "Choose another folder with -o.")
 
     @staticmethod
     def _check_resumable(path: Path, config: Config, resume: bool) -> None:
@@ -122,10 +132,10 @@ class Run:
                 found[row["label"]] = row
         return found
 
-    def discard(self) -> None:
-        """Remove the directory if this process made it and no stage was finished in it."""
+    def discard(self, *, finished_too: bool = False) -> None:
+        """Remove the directory if this process made it and no stage was finished in it (or even then)."""
         self.close()
-        if self._created and not any((self.path / "state").glob("*.json")):
+        if self._created and (finished_too or not any((self.path / "state").glob("*.json"))):
             shutil.rmtree(self.path, ignore_errors=True)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeprune.errors import BudgetNotMet
+from edgeprune.quantity import readable
 
 Counts = dict[str, int]
 Menus = Mapping[str, tuple[int, ...]]
@@ -28,7 +29,7 @@ def widest(build: Callable[[float], Mapping[str, Any]], cost: Cost, budget: floa
     low, best = 0.0, build(0.0)
     if cost(best) > budget:
         raise BudgetNotMet(
-            f"even the narrowest widths cost {cost(best):.4g}, the budget is {budget:.4g}",
+            f"even the narrowest widths cost {readable(cost(best))}, the budget is {readable(budget)}",
             "raise the budget above the floor, allow a smaller multiple, or start from a smaller model",
         )
     for _ in range(steps):

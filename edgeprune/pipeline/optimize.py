@@ -20,6 +20,7 @@ from edgeprune.pipeline.stages import (
     files_stage,
     judge_stage,
     measured_format,
+    measures,
     save_network,
     train_stage,
 )
@@ -57,6 +58,7 @@ class Delivered:
 
 def optimize_config(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Result:
     """One run from settings. See `optimize_job`."""
+    Run.check_place(output or default_path(config, resume))
     progress.stage("Loading model and data")
     return optimize_job(job_from_config(config, progress), output, resume=resume)
 
@@ -65,7 +67,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     """Run all stages. The result knows its network (`module`: eval mode, CPU) and its run directory (`path`).
 
     Resuming a finished run repeats nothing and returns its result. Raises the errors of the stages; a run directory in
-    which nothing was finished is removed then.
+    which nothing was finished, or in which nothing can be since the budget is below the floor, is removed then.
     """
     started = time.time()
     job.progress.stage("Tracing the network and its channel groups")
@@ -83,6 +85,9 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
         if delivered is None or not delivered.judged.met:
             delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
         return _write(job, run, dense, dense_files, delivered, started)
+    except BudgetNotMet:
+        run.discard(finished_too=True)
+        raise
     except BaseException:
         run.discard()
         raise
@@ -109,7 +114,7 @@ def _deliver_pruned(
         recovery, pruned = train_stage(job, run, widths, attempt)
         job.progress.stage("Converting and proving the files")
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
-        job.progress.stage("Measuring dense and pruned in fresh processes")
+        job.progress.stage("Measuring dense and pruned in fresh processes" if measures(job) else "Counting costs")
         judged = _judge(job, run, dense, dense_files, search, files, str(attempt))
         attempts.append(Delivered(attempt, search, widths, recovery, pruned, entries.files, files, judged))
         if judged.met:

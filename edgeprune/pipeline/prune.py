@@ -107,7 +107,8 @@ def prune_network(
     batches = list(ranking.batches)
     if ranking.score in CRITERIA and ranking.score not in NO_DATA and not batches:
         raise UsageError(
-            f"{ranking.score} needs data: it ranks channels by what images do to them.", f"Give data, or use {', '.join(NO_DATA)}."
+            f"{ranking.score} needs data: it ranks channels by what images do to them.",
+            f"Give data, or use {', '.join(NO_DATA)}.",
         )
     traced = trace(model, example_inputs)
     coupling = protect(find_groups(traced), protection or Protection())

@@ -74,14 +74,21 @@ def rounds(result: Result) -> Spec | None:
     seen = [r for r in result.search.rounds if r.predicted_ms is not None and r.measured_ms is not None]
     if not seen:
         return None
-    predicted, measured = [r.predicted_ms or 0.0 for r in seen], [r.measured_ms or 0.0 for r in seen]
+    limit = facts.requirement(result, "latency")
+    share = limit is not None and limit.asked.endswith("%") and all(r.measured_ratio for r in seen)
+    unit = "% of dense" if share else "ms"
+    scale = [100 * (r.measured_ratio or 0.0) / (r.measured_ms or 1.0) if share else 1.0 for r in seen]
+    predicted = [k * (r.predicted_ms or 0.0) for k, r in zip(scale, seen, strict=True)]
+    measured = [k * (r.measured_ms or 0.0) for k, r in zip(scale, seen, strict=True)]
     low, high = 0.95 * min(predicted + measured), 1.05 * max(predicted + measured)
     order = [str(i + 1) for i in range(len(seen))]
-    layout = _layout(320, "Predicted, ms", "Measured, ms")
+    layout = _layout(320, f"Predicted, {unit}", f"Measured, {unit}")
     layout["shapes"] = [_line(x0=low, x1=high, y0=low, y1=high, color="--faint")]
-    limit = facts.requirement(result, "latency")
     if limit is not None and limit.unit == "ms":
-        layout["shapes"].append(_line(x0=0, x1=1, xref="paper", y0=limit.limit, y1=limit.limit))
+        budget = (
+            100 * limit.limit / result.dense.latency_ms.median if share and result.dense.latency_ms else limit.limit
+        )
+        layout["shapes"].append(_line(x0=0, x1=1, xref="paper", y0=budget, y1=budget))
     trace = {
         "type": "scatter",
         "mode": "markers+text",
@@ -91,7 +98,7 @@ def rounds(result: Result) -> Spec | None:
         "text": order,
         "textposition": "top center",
         "marker": {"size": 9, "color": "--pruned"},
-        "hovertemplate": "candidate %{text}: predicted %{x:.4g} ms, measured %{y:.4g} ms<extra></extra>",
+        "hovertemplate": "candidate %{text}: predicted %{x:.4g}, measured %{y:.4g} " + unit + "<extra></extra>",
     }
     return {"data": [trace], "layout": {**layout, "showlegend": False}}
 

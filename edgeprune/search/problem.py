@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeprune.errors import BudgetNotMet
+from edgeprune.quantity import readable
 
 Array = NDArray[np.float64]
 Choice = dict[str, int]
@@ -111,7 +112,7 @@ class Infeasible(BudgetNotMet):
 
     def __init__(self, floor: dict[str, tuple[float, float]], choice: Choice) -> None:
         held = ", ".join(
-            f"{name}: at least {least:.4g}, budget {budget:.4g}" for name, (least, budget) in floor.items()
+            f"{name}: at least {readable(least)}, budget {readable(budget)}" for name, (least, budget) in floor.items()
         )
         super().__init__(
             f"even the narrowest widths exceed the budget ({held})",

@@ -112,7 +112,6 @@ def test_an_op_that_a_format_cannot_hold_is_named(bessel):
     assert "--formats" in cure
 
 
-@pytest.mark.xfail(strict=True, reason="converters.conversion._explain names the module, not the line")
 def test_an_op_that_a_format_cannot_hold_is_named_with_its_line(bessel):
     assert "net.py:12" in bessel[0]
 

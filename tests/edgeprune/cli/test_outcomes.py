@@ -45,6 +45,7 @@ def test_latency_below_the_floor(cli, given):
     assert (done.exit_code, error["exit_code"]) == (4, 4)
     assert "latency 2%" in error["message"]
     assert "floor" in error["message"]
+    assert not (tmp_path / "run").exists()
     assert "ms (measured" in error["message"]
     assert "--plan" in error["cure"]
     assert "0 layers measured now" in said(done)

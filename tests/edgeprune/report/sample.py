@@ -26,7 +26,7 @@ def static_sample() -> Result:
     for name in ("dense", "pruned"):
         run[name] |= {"latency_ms": None, "peak_memory_mib": None}
     limit = {"kind": "macs", "asked": "50%", "limit": 15.8e6, "achieved": 14.2e6, "unit": "MACs", "ratio": 0.449}
-    limit |= {"ratio_ci95": None, "source": "counted", "met": True, "note": ""}
+    limit |= {"ratio_ci95": None, "source": "counted", "used": 0.899, "met": True, "note": ""}
     run |= {
         "target": "ios",
         "budget": {"text": "macs 50%", "requirements": [limit]},
@@ -131,7 +131,7 @@ def _run() -> dict[str, Any]:
         for p, m in predicted
     ]
     limit = {"kind": "latency", "asked": "50%", "limit": 0.285, "achieved": 0.279, "unit": "ms", "ratio": 0.4895}
-    limit |= {"ratio_ci95": [0.4851, 0.4933], "source": "measured", "met": True, "note": ""}
+    limit |= {"ratio_ci95": [0.4851, 0.4933], "source": "measured", "used": 0.9866, "met": True, "note": ""}
     groups = [{"name": n, "dense": d, "kept": k, "reason": ""} for n, (d, k) in WIDTHS.items() if d != k]
     frozen = {"name": "fc", "dense": 10, "kept": 10, "reason": "network output"}
     clamped = {"name": "stem", "dense": 16, "kept": 16, "reason": "asked 14, widths are multiples of 8"}

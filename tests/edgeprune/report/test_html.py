@@ -172,8 +172,10 @@ def test_the_pictures_hold_the_numbers() -> None:
     drawn = all_figures(sample(), measurements())
     assert [trace["x"] for trace in drawn["tradeoff"]["data"]] == [[0.570], [0.279]]
     assert drawn["tradeoff"]["layout"]["shapes"][0]["x0"] == 0.285
-    assert drawn["rounds"]["data"][0]["x"] == [0.270, 0.262, 0.271]
-    assert drawn["rounds"]["data"][0]["y"] == [0.301, 0.288, 0.2795]
+    of_dense = [[100 * ms / 0.570 for ms in row] for row in ([0.270, 0.262, 0.271], [0.301, 0.288, 0.2795])]
+    assert drawn["rounds"]["data"][0]["x"] == pytest.approx(of_dense[0])
+    assert drawn["rounds"]["data"][0]["y"] == pytest.approx(of_dense[1])
+    assert drawn["rounds"]["layout"]["shapes"][1]["y0"] == pytest.approx(50)
     assert drawn["widths"]["data"][1]["x"][:3] == [16, 8, 8]
     assert drawn["histogram"]["data"][0]["x"] == measurements()["dense"]["samples_ms"]
     assert drawn["recall"]["data"][1]["x"][0] == pytest.approx(87.2)
