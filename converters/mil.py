@@ -21,6 +21,7 @@ from converters.mil_program import MilProgram
 
 _TYPES = {1: torch.bool, 10: torch.float16, 11: torch.float32, 12: torch.float64, 21: torch.int8, 23: torch.int32}
 _NAMED = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool, "int8": torch.int8}
+_ONLY_SOMETIMES = {"pad", "num_splits"}  # read where pad_type is custom, where there are no split_sizes
 _INPUT_TYPES = {65568: np.float32, 65552: np.float16, 131104: np.int32}  # ArrayFeatureType.ArrayDataType
 
 
@@ -52,7 +53,9 @@ class MilSession:
         values: dict[str, Any] = {name: torch.from_numpy(x.astype(dtype)) for (name, dtype), x in pairs}
         with torch.no_grad():
             for op in self._program.operations:
-                found = OPS[op.type](_Arguments(op, self._constants, values, self._program))
+                arguments = _Arguments(op, self._constants, values, self._program)
+                found = OPS[op.type](arguments)
+                arguments.check_all_read()
                 results = found if isinstance(found, tuple | list) else (found,)
                 for output, result in zip(op.outputs, results, strict=True):
                     values[output.name] = result.to(_TYPES[output.type.tensorType.dataType])
@@ -64,11 +67,26 @@ class _Arguments:
 
     def __init__(self, op: Any, constants: dict[str, Any], values: dict[str, Any], program: MilProgram) -> None:
         self._op, self._constants, self._values, self._program = op, constants, values, program
+        self._read: set[str] = set()
+
+    def check_all_read(self) -> None:
+        """Raise NotInterpreted if the operation has an argument that this interpreter takes no notice of."""
+        ignored = set(self._op.inputs) - self._read - _ONLY_SOMETIMES
+        if ignored:
+            raise NotInterpreted(
+                f"the reference interpreter knows no {', '.join(sorted(ignored))} of {self._op.type}",
+                "Compare the outputs on a Mac.",
+            )
 
     def __call__(self, slot: str, default: Any = None) -> Any:
         """One argument; the default where the operation leaves it out."""
         found = self.all(slot)
         return found[0] if found else default
+
+    @property
+    def type(self) -> str:
+        """The operation's name."""
+        return str(self._op.type)
 
     @property
     def x(self) -> Tensor:
@@ -78,6 +96,7 @@ class _Arguments:
 
     def all(self, slot: str) -> list[Any]:
         """The arguments of a slot that takes several."""
+        self._read.add(slot)
         return [self._one(a) for a in self._op.inputs[slot].arguments] if slot in self._op.inputs else []
 
     def ints(self, slot: str, default: Any = None) -> list[int]:
@@ -105,6 +124,8 @@ def _tensor(value: Any) -> Any:
 def _padding(a: _Arguments, x: Tensor, kernel: Sequence[int]) -> list[int]:
     """Rows and columns added before and after each spatial axis, (top, bottom, left, right) for images."""
     kind, rank = a.number("pad_type", "valid"), len(kernel)
+    if kind not in ("custom", "valid") and a.type == "conv_transpose":
+        raise NotInterpreted(f"the reference interpreter knows no {kind} of conv_transpose", "Compare on a Mac.")
     if kind == "custom":
         return a.ints("pad", [0] * 2 * rank)
     if kind == "valid":
@@ -139,7 +160,7 @@ def _conv_transpose(a: _Arguments) -> Tensor:
     strides, dilations = a.ints("strides", [1] * rank), a.ints("dilations", [1] * rank)
     conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
     y = conv(x, weight, a("bias"), strides, 0, 0, groups, dilations)
-    padding = a.ints("pad", [0] * 2 * rank)
+    padding = _padding(a, x, weight.shape[2:])
     wanted = a.ints("output_shape", [])[2:]
     for axis in range(rank):
         before, after = padding[2 * axis : 2 * axis + 2]
@@ -180,6 +201,13 @@ def _reduce(function: Callable[..., Tensor]) -> Callable[[_Arguments], Tensor]:
 def _reshape(a: _Arguments) -> Tensor:
     x = a.x
     return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(a.ints("shape"))])
+
+
+def _concat(a: _Arguments) -> Tensor:
+    values, axis = a.all("values"), int(a.number("axis")) % a.all("values")[0].ndim
+    if bool(a.number("interleave", False)):  # a channel shuffle: one channel of each in turn
+        return torch.stack(values, axis + 1).flatten(axis, axis + 1)
+    return torch.cat(values, axis)
 
 
 def _split(a: _Arguments) -> tuple[Tensor, ...]:
@@ -322,7 +350,7 @@ OPS: dict[str, Callable[[_Arguments], Any]] = {
     "minimum": _binary(torch.minimum),
     "reshape": _reshape,
     "transpose": lambda a: a.x.permute(a.ints("perm")),
-    "concat": lambda a: torch.cat(a.all("values"), int(a.number("axis"))),
+    "concat": _concat,
     "split": _split,
     "slice_by_index": _slice,
     "crop": _crop,

@@ -84,7 +84,7 @@ def parity(
     with silenced():
         session = open_artifact(artifact, threads)
         found = [session.run(to_file(artifact, sample)) for sample in inputs]
-    return compare(_reference(module, inputs), found, RULES[artifact.precision], labels)
+    return compare(reference(module, inputs), found, RULES[artifact.precision], labels)
 
 
 def to_file(artifact: Artifact, sample: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:
@@ -170,7 +170,8 @@ def _answers(outputs: Sequence[Outputs]) -> npt.NDArray[Any] | None:
     return answers[:, 0] if first.ndim == 3 and first.shape[1] == 1 else answers
 
 
-def _reference(module: nn.Module, inputs: Sequence[tuple[Tensor, ...]]) -> list[Outputs]:
+def reference(module: nn.Module, inputs: Sequence[tuple[Tensor, ...]]) -> list[Outputs]:
+    """outputs[input][tensor] of the network in eval mode; its modes are left as they were."""
     modes = {child: child.training for child in module.modules()}
     try:
         module.eval()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from converters import Options, convert, inspect
-from converters.mil import MilSession, NotInterpreted
+from converters.mil import OPS, MilSession, NotInterpreted
 from converters.parity import parity
 from tests.converters.test_formats import SmallResNet, generic, samples
 
@@ -53,6 +53,19 @@ class Shapes(nn.Module):
         return (y @ y.transpose(2, 3)).sum(dim=3)[:, :, 1]
 
 
+class Shuffle(nn.Module):
+    """ShuffleNet's shuffle after a concat, which coremltools turns into an interleaved concat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.next = nn.Conv2d(6, 4, 1), nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.left(x), self.right(x)], dim=1)
+        n, c, h, w = x.shape
+        return self.next(x.reshape(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w))
+
+
 class Layers(nn.Module):
     """Grouped, dilated, transposed and one-dimensional layers, a batch norm that cannot be folded, a layer norm."""
 
@@ -70,7 +83,7 @@ class Layers(nn.Module):
         return self.fc(self.line(x).mean(2))
 
 
-@pytest.mark.parametrize("network", [Pools, Activations, Shapes, Layers, lambda: SmallResNet(16)])
+@pytest.mark.parametrize("network", [Pools, Activations, Shapes, Shuffle, Layers, lambda: SmallResNet(16)])
 def test_a_program_computes_what_torch_computes(network, tmp_path: Path) -> None:
     model = generic(network()).eval()
     channels, edge = (3, 16) if isinstance(model, SmallResNet) else (6, 9 if isinstance(model, Pools) else 8)
@@ -95,6 +108,14 @@ def test_float16_rounds_and_compressed_weights_are_read(tmp_path: Path) -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
     assert 1e-5 < errors[1] < 1e-2
+
+
+def test_an_argument_it_takes_no_notice_of_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = generic(SmallResNet(16)).eval(), samples(2, 3, 16, 16)
+    artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage")
+    monkeypatch.setitem(OPS, "conv", lambda a: F.conv2d(a.x, a("weight"), a("bias"), a.ints("strides")))
+    with pytest.raises(NotInterpreted, match="dilations, groups, pad_type of conv"):
+        parity(artifact, model, inputs)
 
 
 def test_an_unknown_operation_is_named_and_nothing_is_claimed(tmp_path: Path) -> None:
