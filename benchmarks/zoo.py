@@ -37,6 +37,7 @@ HEADER = (
 # Two input sizes a model; the first is traced. The smallest that the architecture takes keep the table quick.
 _SIZES = {
     "inception_v3": (299, 331),
+    "ssd300_vgg16": (300, 320),
     "vit_*": (224, 256),
     "maxvit_t": (224, 256),
     "swin_v2_*": (256, 224),
