@@ -24,6 +24,9 @@ class TensorSpec:
 class Artifact:
     """A model in a mobile format, on disk.
 
+    `normalisation` is the (mean, std) that the file applies by itself to pixels of 0 to 255; None: it takes what the
+    network takes.
+
     `sha256` is over the file's bytes; for a folder (.mlpackage) over relative paths and bytes in sorted order.
     `versions` maps each tool that made it to its version.
     """
@@ -36,6 +39,7 @@ class Artifact:
     sha256: str
     size_bytes: int
     versions: dict[str, str] = field(default_factory=dict)
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `path` as text."""

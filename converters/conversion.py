@@ -48,7 +48,8 @@ def convert(
             "Give calibration inputs, a hundred or more.",
         )
     path = Path(f"model{SUFFIXES[format]}") if path is None else path
-    example_inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
+    example_inputs = tuple(x.detach().cpu().contiguous() for x in given)
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
     _backend(format, options)
@@ -88,6 +89,7 @@ def convert_graph(
         size_bytes=size_bytes(path),
         versions={name: importlib.metadata.version(name) for name in backend.DISTRIBUTIONS}
         | (backend.versions() if options.via == "onnx2tf" else {}),
+        normalisation=options.image,
     )
 
 

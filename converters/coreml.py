@@ -5,10 +5,12 @@ On Linux the file is written, its weights are compared and its program can be ru
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
+from converters.errors import ConversionError
 from converters.options import Options
 
 DISTRIBUTIONS = ("coremltools", "torch")
@@ -20,6 +22,9 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     """Write the exported network to the folder `path`; compressed weights have float16 neighbours."""
     import coremltools as ct
 
+    inputs = [ct.TensorType(shape=x.shape, name=f"args_{i}") for i, x in enumerate(example_inputs)]
+    if options.image is not None:
+        inputs[0] = _image_input(graph_module, example_inputs[0], *options.image)
     program = torch.export.export(graph_module, example_inputs).run_decompositions({})
     _drop_aliases(program.graph)
     model = ct.convert(
@@ -27,10 +32,39 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
         convert_to="mlprogram",
         minimum_deployment_target=ct.target.iOS16,
         compute_precision=ct.precision.FLOAT32 if options.quantize == "none" else ct.precision.FLOAT16,
-        inputs=[ct.TensorType(shape=x.shape, name=f"args_{i}") for i, x in enumerate(example_inputs)],
+        inputs=inputs,
         skip_model_load=True,
     )
     _compress(model, options).save(str(path))
+
+
+def _image_input(graph_module: fx.GraphModule, x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    """Let the graph begin with x / (255 std) - mean / std, a channel at a time: Core ML's own scale is one for all."""
+    import coremltools as ct
+
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or not len(mean) == len(std) == x.shape[1]:
+        raise ConversionError(
+            f"an image input needs (N, 1 or 3, H, W) and as many means and deviations, not {tuple(x.shape)} with "
+            f"{len(mean)} and {len(std)}",
+            "Leave --image-input out.",
+        )
+    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
+    graph = graph_module.graph
+    node = next(node for node in graph.nodes if node.op == "placeholder")
+    with graph.inserting_after(node):
+        for name, value in (("pixel_shift", -shift / scale), ("pixel_scale", 1 / (255 * scale))):
+            graph_module.register_buffer(name, value)
+        factor = graph.get_attr("pixel_scale")
+    with graph.inserting_after(factor):
+        term = graph.get_attr("pixel_shift")
+    with graph.inserting_after(term):
+        scaled = graph.call_function(torch.ops.aten.mul.Tensor, (node, factor))
+    with graph.inserting_after(scaled):
+        normal = graph.call_function(torch.ops.aten.add.Tensor, (scaled, term))
+    node.replace_all_uses_with(normal, delete_user_cb=lambda user: user is not scaled)
+    graph_module.recompile()
+    layout = ct.colorlayout.RGB if x.shape[1] == 3 else ct.colorlayout.GRAYSCALE
+    return ct.ImageType(name="args_0", shape=x.shape, color_layout=layout)
 
 
 def _drop_aliases(graph: fx.Graph) -> None:

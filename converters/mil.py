@@ -22,7 +22,6 @@ from converters.mil_program import MilProgram
 _TYPES = {1: torch.bool, 10: torch.float16, 11: torch.float32, 12: torch.float64, 21: torch.int8, 23: torch.int32}
 _NAMED = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool, "int8": torch.int8}
 _ONLY_SOMETIMES = {"pad", "num_splits"}  # read where pad_type is custom, where there are no split_sizes
-_INPUT_TYPES = {65568: np.float32, 65552: np.float16, 131104: np.int32}  # ArrayFeatureType.ArrayDataType
 
 
 class NotInterpreted(InspectionError):
@@ -36,10 +35,6 @@ class MilSession:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._program, self._threads = MilProgram(path), threads
-        self._inputs = [
-            (feature.name, _INPUT_TYPES[feature.type.multiArrayType.dataType])
-            for feature in self._program.description.input
-        ]
         unknown = sorted({op.type for op in self._program.operations} - set(OPS))
         if unknown:
             raise NotInterpreted(
@@ -49,8 +44,8 @@ class MilSession:
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in the order of the program, in the types it declares."""
-        pairs = zip(self._inputs, inputs, strict=True)
-        values: dict[str, Any] = {name: torch.from_numpy(x.astype(dtype)) for (name, dtype), x in pairs}
+        pairs = zip(self._program.inputs.items(), inputs, strict=True)
+        values: dict[str, Any] = {name: torch.from_numpy(x).to(_TYPES[kind]) for (name, kind), x in pairs}
         with torch.no_grad():
             for op in self._program.operations:
                 arguments = _Arguments(op, self._constants, values, self._program)

@@ -24,7 +24,10 @@ _STRING = 2
 
 
 class MilProgram:
-    """The main function of `path`: `description` is Core ML's own, `operations` are in order, constants left out."""
+    """The main function of `path`.
+
+    `description` is Core ML's own, `inputs` are data types by name, `operations` are in order, constants left out.
+    """
 
     def __init__(self, path: Path) -> None:
         from coremltools.proto import Model_pb2
@@ -37,6 +40,7 @@ class MilProgram:
         self.description = model.description
         function = model.mlProgram.functions["main"]
         block = function.block_specializations[function.opset]
+        self.inputs = {value.name: value.type.tensorType.dataType for value in function.inputs}
         self.outputs = list(block.outputs)
         self.operations = [op for op in block.operations if op.type != "const" and not op.type.startswith("constexpr_")]
         self.stored = {op.outputs[0].name: op for op in block.operations if op not in self.operations}

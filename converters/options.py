@@ -45,7 +45,8 @@ class Options:
     "palettize" (6 bits, k-means) compress weights alone. `calibration`: representative inputs, each a tuple in the
     shapes of the example. `delegate` and `allow_portable` are ExecuTorch's: who runs the operations, and whether those
     it refuses may run in ExecuTorch's slow reference kernels. `nhwc`: images enter as (N, H, W, C), and `via`: by which
-    road, both LiteRT only.
+    road, both LiteRT only. `image`: mean and std, one a channel; a Core ML file then takes an image, pixels of
+    0 to 255, and normalises it by itself.
     """
 
     quantize: Quantize = "none"
@@ -54,6 +55,7 @@ class Options:
     allow_portable: bool = True
     nhwc: bool = False
     via: Via = "litert-torch"
+    image: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def check(self, format: Format) -> None:
         """Raise ConversionError for what the format does not offer, before any work."""
@@ -66,6 +68,8 @@ class Options:
             raise ConversionError(f"{format} offers no {self.quantize}", f"{why[0].upper()}{why[1:]}.")
         if self.nhwc and format != "litert":
             raise ConversionError(f"{format} takes images as (N, C, H, W)", "Leave NHWC out, or convert to litert.")
+        if self.image is not None and format != "coreml":
+            raise ConversionError(f"{format} has no image inputs", "Leave --image-input out, or convert to coreml.")
         if self.via not in get_args(Via):
             raise ConversionError(f"unknown road {self.via!r}", f"Use one of {', '.join(get_args(Via))}.")
         if self.via != "litert-torch" and format != "litert":

@@ -88,11 +88,14 @@ def parity(
 
 
 def to_file(artifact: Artifact, sample: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:
-    """An input of the network as the file takes it: its layout is the artifact's."""
-    return [
-        x.permute(0, 2, 3, 1).contiguous().numpy() if spec.layout == "NHWC" else x.numpy()
-        for x, spec in zip(sample, artifact.inputs, strict=True)
-    ]
+    """An input of the network as the file takes it: in the artifact's layout, as pixels if it normalises by itself."""
+    found = []
+    for x, spec in zip(sample, artifact.inputs, strict=True):
+        if artifact.normalisation is not None:
+            mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in artifact.normalisation)
+            x = 255 * (x * std + mean)
+        found.append((x.permute(0, 2, 3, 1).contiguous() if spec.layout == "NHWC" else x).numpy())
+    return found
 
 
 def compare(

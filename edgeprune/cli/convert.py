@@ -80,6 +80,9 @@ def convert(
         bool, _option("--allow-portable", help="ExecuTorch: let refused operations run slowly.", panel=_HOW)
     ] = False,
     nhwc: Annotated[bool, _option("--nhwc", help="LiteRT: images enter as (N, H, W, C).", panel=_HOW)] = False,
+    image_input: Annotated[
+        bool, _option("--image-input", help="Core ML: take an image, and normalise it inside.", panel=_HOW)
+    ] = False,
     calibration: Annotated[
         int, _option("--calibration", help="Images that int8 is calibrated on (default 256).", panel=_HOW, metavar="N")
     ] = 256,
@@ -116,6 +119,7 @@ def convert(
             "via": via,
             "allow_portable": allow_portable,
             "nhwc": nhwc,
+            "image_input": image_input,
             "calibration": calibration,
             "check": check,
         }

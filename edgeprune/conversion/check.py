@@ -37,6 +37,7 @@ def check_request(request: Request) -> None:
         delegate=request.delegate,  # type: ignore[arg-type]
         nhwc=request.nhwc,
         via=request.via,  # type: ignore[arg-type]
+        image=((), ()) if request.image_input else None,
     )
     options.check(request.format)
     missing = [module for module in _MODULES[request.format] if find_spec(module) is None]
@@ -57,6 +58,8 @@ def check_request(request: Request) -> None:
             )
         if request.quantize == "int8":
             raise UsageError("int8 needs real inputs to find the range of every activation.", "Pass --data SPEC.")
+        if request.image_input:
+            raise UsageError("An image input needs the normalisation of real data.", "Pass --data SPEC.")
     if request.input_shape is not None and any(n < 1 for n in request.input_shape):
         raise UsageError(f"--input-shape {request.input_shape} is not positive.", "Write it as 1,3,224,224.")
     for option, value in (("--calibration", request.calibration), ("--check", request.check)):

@@ -53,6 +53,7 @@ def convert_one(request: Request) -> tuple[dict[str, Any], Fingerprints]:
         allow_portable=request.allow_portable,
         nhwc=request.nhwc,
         via=request.via,  # type: ignore[arg-type]
+        image=(subject.data.mean, subject.data.std) if request.image_input and subject.data else None,
     )
     artifact = converters.convert(subject.model, subject.samples[0], request.format, request.path, options)
     inspection = converters.inspect(artifact.path, request.format)

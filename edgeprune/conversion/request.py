@@ -35,6 +35,7 @@ class Request:
     allow_portable: bool = False
     nhwc: bool = False
     via: str = "litert-torch"
+    image_input: bool = False
     calibration: int = 256
     check: int = 2000
     seed: int = 0

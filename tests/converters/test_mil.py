@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from converters import Options, convert, inspect
+from converters import ConversionError, Options, convert, inspect
 from converters.mil import OPS, MilSession, NotInterpreted
 from converters.parity import parity
 from tests.converters.test_formats import SmallResNet, generic, samples
@@ -108,6 +109,22 @@ def test_float16_rounds_and_compressed_weights_are_read(tmp_path: Path) -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
     assert 1e-5 < errors[1] < 1e-2
+
+
+@pytest.mark.parametrize("quantize", ["none", "fp16"])
+def test_an_image_input_takes_pixels(quantize: str, tmp_path: Path) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    model, path = generic(SmallResNet(16)).eval(), tmp_path / "net.mlpackage"
+    pixels = [torch.from_numpy(image[:16, :16].copy()).permute(2, 0, 1)[None] for image in load_sample_images().images]
+    inputs = [((x / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1),) for x in pixels]
+    artifact = convert(model, inputs[0], "coreml", path, Options(quantize=quantize, image=(mean, std)))
+    assert inspect(path).inputs[0].dtype == "image"
+    assert parity(artifact, model, inputs).passed
+    found = MilSession(path).run([pixels[1].float().numpy()])[0]
+    expected = model(*inputs[1]).detach().numpy()
+    assert abs(found - expected).max() <= 1e-2 * abs(expected).max()
+    with pytest.raises(ConversionError, match="litert has no image inputs"):
+        convert(model, inputs[0], "litert", tmp_path / "net.tflite", Options(image=(mean, std)))
 
 
 def test_an_argument_it_takes_no_notice_of_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
