@@ -216,7 +216,9 @@ def line(found: dict[str, Any]) -> list[str]:
     if found["failed"]:
         return [found["model"], found["failed"].replace("|", "/")] + [""] * (len(HEADER) - 2)
     (params, params_left), (macs, macs_left) = found["params"], found["macs"]
-    reasons = sorted({reason.split(": ")[0].split(" in ")[0].split(" at ")[0] for reason in found["why"].values()})
+    reasons = sorted(
+        {reason.split(" (")[0].split(": ")[0].split(" in ")[0].split(" at ")[0] for reason in found["why"].values()}
+    )
     return [
         found["model"],
         str(found["input"]),
