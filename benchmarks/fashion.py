@@ -60,6 +60,8 @@ def ours(seed: int, budget: str) -> dict[str, Any]:
     if done.returncode not in (0, 4):
         raise RuntimeError(f"edgeprune ended with exit code {done.returncode}")
     result = json.loads(done.stdout)
+    if "error" in result:
+        return {"accuracy": None, "note": result["error"]["message"]}
     requirement = result["budget"]["requirements"][0]
     return {
         "dense": result["dense"]["accuracy"],
@@ -85,7 +87,9 @@ def theirs(seed: int, budget: str) -> dict[str, Any]:
     job = make_job(config, dense, data, task, LoggedProgress(), "benchmark")
     example = job.example_inputs[0]
     try:
-        pruned, ratio = torch_pruning.widest_within(dense, example, BUDGETS[budget], torch_pruning.SETTINGS[budget])
+        pruned, ratio, setting = torch_pruning.widest_within(
+            dense, example, BUDGETS[budget], torch_pruning.SETTINGS[budget]
+        )
     except ValueError as none:
         return {"accuracy": None, "note": str(none)}
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +107,7 @@ def theirs(seed: int, budget: str) -> dict[str, Any]:
         "dense_ms": reference.latency.median,
         "ms": candidate.latency.median,
         "channel_ratio": ratio,
+        "setting": setting.name,
     }
 
 
@@ -118,7 +123,8 @@ def report() -> str:
             chosen = [r for r in rows if r["budget"] == budget and r["method"] == method and r["accuracy"] is not None]
             if not chosen:
                 continue
-            name = "EdgePrune (beta-rank)" if method == "edgeprune" else torch_pruning.SETTINGS[budget].name
+            names = {r.get("setting", torch_pruning.SETTINGS[budget][0].name) for r in chosen}
+            name = "EdgePrune (beta-rank)" if method == "edgeprune" else "; or ".join(sorted(names))
             body.append(
                 [
                     budget,

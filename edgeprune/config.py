@@ -12,6 +12,7 @@ from edgeprune.quantity import Kind, Limit, parse_limit
 Target = Literal["host", "android", "ios"]
 Runtime = Literal["litert", "executorch"]
 ALL_FORMATS = ("litert", "executorch", "coreml")
+MULTIPLES = (8, 4)
 _LIMITS: tuple[Kind, ...] = ("latency", "memory", "file_size", "macs")
 
 
@@ -53,7 +54,9 @@ class Config(BaseModel):
     recipe: str = Field("beta-rank", description="published method: see docs/recipes.md")
     score: str | None = Field(None, description="criterion that ranks channels, instead of the recipe's")
     allocate: str | None = Field(None, description="how widths are chosen, instead of the recipe's")
-    multiple: int = Field(8, ge=1, description="widths are multiples of this")
+    multiple: int | None = Field(
+        None, ge=1, description="widths are multiples of this (default: 8, and 4 where 8 cannot meet the budget)"
+    )
     keep: list[str] = Field(
         default_factory=list, description="layers that keep their channels: PATTERN, PATTERN=24 or PATTERN=50%"
     )
@@ -63,7 +66,10 @@ class Config(BaseModel):
     threads: int = Field(1, ge=1, description="threads of the runtime")
     formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
 
-    epochs: int = Field(10, ge=0, description="epochs of fine-tuning (or of training, for recipes from scratch)")
+    epochs: int | None = Field(
+        None, ge=0, description="epochs of fine-tuning (or of training from scratch), instead of the recipe's"
+    )
+    calibration: str | None = Field(None, description="data that a closed-form repair sees instead of training images")
     batch_size: int = Field(128, ge=2, description="images a training step")
     lr: float | None = Field(None, gt=0, description="peak learning rate, instead of the recipe's")
     seed: int = Field(0, ge=0, description="seed of all randomness")
@@ -99,6 +105,10 @@ class Config(BaseModel):
     @classmethod
     def _one_pattern(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    def multiples(self) -> tuple[int, ...]:
+        """Steps of the widths, in the order in which they are tried."""
+        return MULTIPLES if self.multiple is None else (self.multiple,)
 
     def chosen_formats(self) -> tuple[str, ...]:
         """The formats to write, in the order they were given."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgeprune.errors import UsageError
 
-SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random")  # edgeprune.score's, known without torch
+SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped")  # edgeprune.score's, known without torch
 ALLOCATIONS = ("latency", "uniform", "global", "precropping")
 
 
@@ -26,8 +26,16 @@ class Choice(_Part):
 
 
 class Recovery(_Part):
-    """How the pruned network is trained: distillation weight `alpha`, temperature `tau`, peak learning rate `lr`."""
+    """How accuracy is won back.
 
+    Training: `epochs` (0: none), distillation weight `alpha`, temperature `tau`, peak learning rate `lr`. Before it,
+    `repair` fits the layers that read pruned channels in closed form, on "data" (training images) or on "noise";
+    `reestimate`: batch-norm statistics are taken anew from training images.
+    """
+
+    epochs: int = Field(10, ge=0)
+    repair: Literal["data", "noise"] | None = None
+    reestimate: bool = True
     alpha: float = Field(0.0, ge=0, le=1)
     tau: float = Field(4.0, gt=0)
     lr: float = Field(0.05, gt=0)

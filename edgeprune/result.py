@@ -137,6 +137,7 @@ class SearchSummary(_Schema):
 
     allocate: str
     score: str
+    multiple: int
     rounds: list[SearchRound]
     candidates_measured: int
     seconds: float

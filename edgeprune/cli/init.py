@@ -24,7 +24,7 @@ SECTIONS = {
     "Target and budget (at least one limit)": ("target", "latency", "memory", "file_size", "macs"),
     "Method": ("recipe", "score", "allocate", "multiple", "runtime", "threads", "formats"),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
-    "Training": ("epochs", "batch_size", "lr", "seed", "accelerator"),
+    "Training": ("epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
 }
 
 EXAMPLES: dict[str, Any] = {
@@ -45,6 +45,7 @@ EXAMPLES: dict[str, Any] = {
     "keep": ["features.0*", "classifier.0=50%"],
     "max_ratio": 0.75,
     "formats": ["litert", "coreml"],
+    "calibration": "folder:other-pictures",
     "lr": 0.01,
 }
 

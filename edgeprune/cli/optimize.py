@@ -120,7 +120,8 @@ def optimize(
         ),
     ] = None,
     multiple: Annotated[
-        int | None, _option("--multiple", help="Widths are multiples of this (default 8).", panel=_HOW, metavar="N")
+        int | None,
+        _option("--multiple", help="Widths are multiples of this (default 8, or 4).", panel=_HOW, metavar="N"),
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -139,7 +140,12 @@ def optimize(
         _option("--max-ratio", help="Largest share of a group that may go (default 1).", panel=_HOW, metavar="SHARE"),
     ] = None,
     epochs: Annotated[
-        int | None, _option("--epochs", help="Epochs of training (default 10).", panel=_HOW, metavar="N")
+        int | None,
+        _option("--epochs", help="Epochs of training (mostly 10).", panel=_HOW, metavar="N"),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        _option("--calibration", help="Data for recipes that repair without training.", panel=_HOW, metavar="SPEC"),
     ] = None,
     batch_size: Annotated[
         int | None, _option("--batch-size", help="Images a training step (default 128).", panel=_HOW, metavar="N")

@@ -25,6 +25,7 @@ def allot(
     job: Job,
     coupling: Coupling,
     scores: Mapping[str, Tensor],
+    multiple: int,
     latency: LatencyLimit | None,
     limits: list[Limit],
     measure: Measure | None,
@@ -35,7 +36,7 @@ def allot(
     All limits become one cost, the share of its limit that is used most, so that every rule needs one number only.
     """
     started = time.perf_counter()
-    menus = coupling.menu(job.config.multiple)
+    menus = coupling.menu(multiple)
     all_limits: list[Limit] = [*([latency] if latency else []), *limits]
     rule = _rule(job, coupling, scores, menus)
     rounds: list[Round] = []

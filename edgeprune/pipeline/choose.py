@@ -49,20 +49,25 @@ def search_stage(
     if found is not None:
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
-    outcome = _search(job, traced, coupling, dense, files, scores, scale)
-    if not outcome.met and not any(r.step != "floor" for r in outcome.rounds):
-        raise BudgetNotMet(_below_floor(job, outcome, dense), "Give a larger budget; --plan shows what is in reach.")
+    for multiple in job.config.multiples():
+        outcome = _search(job, traced, coupling, dense, files, scores, scale, multiple)
+        if outcome.met or any(r.step != "floor" for r in outcome.rounds):
+            break
+        problem = _below_floor(job, outcome, dense, multiple)
+        if multiple == job.config.multiples()[-1]:
+            raise BudgetNotMet(problem, "Give a larger budget; --plan shows what is in reach.")
+        job.progress.note(f"{problem} Trying finer steps.")
     job.progress.note(f"widths chosen: {outcome.reason}")
     _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
     counts = {group: count for group, count in outcome.counts.items() if group not in proof.frozen}
     stage = SearchStage(
         counts=counts,
         widths=channels(coupling, counts),
-        groups=fates(coupling, job.config.multiple, counts, proof),
+        groups=fates(coupling, multiple, counts, proof),
         macs=coupling.macs(counts),
         params=coupling.params(counts),
         proof={"max_rel_error": proof.max_rel_error, "miswired_rel_change": proof.miswired_rel_change},
-        summary=_summary(job, coupling, outcome, dense),
+        summary=_summary(job, coupling, outcome, dense, multiple),
         notes=_surprises(coupling),
     )
     write_text(widths_file, widths.to_json())
@@ -81,9 +86,9 @@ def channel_scores(job: Job, coupling: Coupling) -> dict[str, Tensor]:
     return scores
 
 
-def make_predictor(job: Job, coupling: Coupling, dense_ms: float) -> Predictor:
+def make_predictor(job: Job, coupling: Coupling, dense_ms: float, multiple: int) -> Predictor:
     """The cost table of this machine, read from the store where it is known and measured where not, as a predictor."""
-    menus = coupling.menu(job.config.multiple)
+    menus = coupling.menu(multiple)
     with LayerProber(threads=job.config.threads) as prober:
         version = _litert_version()
         costs = Store().layer_costs(device.fingerprint(), "litert", version, job.config.threads)
@@ -133,13 +138,14 @@ def _search(
     files: dict[str, Proved],
     scores: dict[str, Tensor],
     scale: float,
+    multiple: int,
 ) -> SearchResult:
     asked = job.budget.get("latency")
     limits = budget_limits(job, traced, coupling, dense, files, scale)
     with ExitStack() as stack:
         latency, measure = None, None
         if asked is not None and dense.latency_ms is not None:
-            predictor = make_predictor(job, coupling, dense.latency_ms)
+            predictor = make_predictor(job, coupling, dense.latency_ms, multiple)
             latency = LatencyLimit(predictor, scale * asked.absolute(dense.latency_ms))
             artifact = files[job.config.runtime].artifact
             candidates = Candidates(job, coupling, artifact, dense.latency_ms, relative=asked.relative)
@@ -153,7 +159,7 @@ def _search(
                 )
 
         if job.recipe.allocate.name != "latency":
-            return allot(job, coupling, scores, latency, limits, measure, on_round)
+            return allot(job, coupling, scores, multiple, latency, limits, measure, on_round)
         batches = calibration_batches(job.data, _CALIBRATION_IMAGES, _BATCH, job.config.seed)
         return search(
             job.model,
@@ -164,13 +170,13 @@ def _search(
             latency=latency,
             limits=limits,
             measure=measure,
-            multiple=job.config.multiple,
+            multiple=multiple,
             on_round=on_round,
             on_progress=lambda done, total: job.progress.advance(done, total, "sensitivity"),
         )
 
 
-def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage) -> str:
+def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage, multiple: int) -> str:
     text = f"No network meets {job.budget}"
     if outcome.floor is None:
         return f"{text}: {outcome.reason}."
@@ -180,7 +186,7 @@ def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage) -> str:
         return f"{text}: {outcome.reason}."
     share = f", {ms / dense.latency_ms:.0%} of dense" if dense.latency_ms else ""
     return (
-        f"{text}. The floor, all groups at their narrowest in multiples of {job.config.multiple}, is {ms:.3f} ms "
+        f"{text}. The floor, all groups at their narrowest in multiples of {multiple}, is {ms:.3f} ms "
         f"({source}{share})."
     )
 
@@ -190,11 +196,12 @@ def _surprises(coupling: Coupling) -> list[str]:
     return [note for note in coupling.notes if " keeps its " not in note]
 
 
-def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseStage) -> SearchSummary:
+def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseStage, multiple: int) -> SearchSummary:
     floor = outcome.floor
     return SearchSummary(
         allocate=job.recipe.allocate.name,
         score=job.recipe.score.name,
+        multiple=multiple,
         rounds=[
             SearchRound(
                 predicted_ms=_finite(r.predicted_ms),
@@ -227,6 +234,7 @@ def unpruned(coupling: Coupling) -> SearchStage:
     summary = SearchSummary(
         allocate="none",
         score="none",
+        multiple=1,
         rounds=[],
         candidates_measured=0,
         seconds=0.0,

@@ -29,20 +29,18 @@ def plan_config(config: Config, progress: Progress) -> Plan:
     job = job_from_config(config, progress)
     progress.stage("Tracing the network and its channel groups")
     _, coupling = job.groups()
-    menus = coupling.menu(config.multiple)
-    narrowest = {group: menu[0] for group, menu in menus.items()}
+    narrowest = {group: menu[0] for group, menu in coupling.menu(config.multiples()[-1]).items()}
     with tempfile.TemporaryDirectory(prefix="edgeprune-plan-") as folder:
         progress.stage("Converting and measuring the dense network")
         fmt = config.runtime
         dense = converters.convert(job.model, job.example_inputs, fmt, Path(folder) / f"dense{SUFFIXES[fmt]}")
         dense_ms = host.measure({"dense": dense}, threads=config.threads, memory=False)["dense"].latency.median
         progress.stage("Measuring layers")
-        predictor = make_predictor(job, coupling, dense_ms)
+        predictor = make_predictor(job, coupling, dense_ms, config.multiples()[0])
         progress.stage("Measuring the floor")
         kept = coupling.select({g: torch.ones(coupling.groups[g].units) for g in narrowest}, narrowest)
         with Candidates(job, coupling, dense, dense_ms, relative=True) as candidates:
             floor = candidates.measure(narrowest, kept)
-    predictor.observe(narrowest, floor.ms)
     limit = job.budget.get("latency")
     return Plan(
         model=config.model or "",

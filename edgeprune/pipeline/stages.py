@@ -14,7 +14,7 @@ from edgeprune.pipeline.files import Proved, convert_and_prove, require_smaller
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, judge, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
-from edgeprune.pipeline.train import recover, scalars
+from edgeprune.pipeline.train import recover, repair, scalars
 from edgeprune.result import Recovery
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
@@ -72,6 +72,7 @@ def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recov
         checkpoint.unlink(missing_ok=True)
         pruned.load_state_dict(load_file(weights))
         return TrainStage(**found).recovery, pruned.eval()
+    repair(job, pruned, widths)
     recovery = recover(job, pruned, checkpoint)
     save_network(pruned, weights)
     run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())

@@ -66,6 +66,7 @@ MEANINGS = {
     "SearchRound.widths": "kept units of every group",
     "SearchSummary.allocate": "how widths were chosen",
     "SearchSummary.score": "criterion that ranked the channels",
+    "SearchSummary.multiple": "widths are multiples of this; a group may always keep all of its channels",
     "SearchSummary.rounds": "candidates in the order they were tried",
     "SearchSummary.candidates_measured": "how many of them were converted and timed",
     "SearchSummary.seconds": "duration of the search, s",

@@ -9,6 +9,7 @@ from edgeprune.errors import UsageError
 from edgeprune.score.beta_rank import beta_rank
 from edgeprune.score.bn_scale import bn_scale
 from edgeprune.score.chance import chance
+from edgeprune.score.grouped import grouped
 from edgeprune.score.magnitude import magnitude
 from edgeprune.score.taylor import taylor
 
@@ -36,6 +37,7 @@ CRITERIA: dict[str, Callable[..., Scores]] = {
     "bn-scale": bn_scale,
     "taylor": taylor,
     "random": chance,
+    "grouped": grouped,
 }
 
 
@@ -51,9 +53,9 @@ def score(
 ) -> Scores:
     """Scores (units,) of every group that can be pruned, by the criterion of that name; higher is kept longer.
 
-    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool). `seed` matters to random, `task`
-    to taylor; l1, l2, bn-scale and random need no batches. The model is left as it was. Raises UsageError on an unknown
-    name or setting.
+    Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool), grouped takes criterion,
+    aggregate and normalise. `seed` matters to random, `task` to taylor and grouped; l1, l2, bn-scale and random need no
+    batches. The model is left as it was. Raises UsageError on an unknown name or setting.
     """
     if name not in CRITERIA:
         close = get_close_matches(name, CRITERIA, n=1)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.errors import UsageError
 from edgeprune.score.group import by_entry, parameters_of, per_unit, prunable
-from edgeprune.task import Task, call, device_of, to_device
+from edgeprune.score.slopes import slopes
+from edgeprune.task import Task
 
 if TYPE_CHECKING:
     from edgeprune.graph import Coupling
@@ -22,32 +22,18 @@ def taylor(
     The sum is signed: it is the derivative of the loss with respect to a common scale of the unit's parameters. The
     model runs in eval mode. Raises UsageError without batches.
     """
-    if task is None:
-        raise UsageError("the Taylor criterion needs a task with a loss", "give a task, or use l1")
     named = parameters_of(model)
     groups = prunable(coupling)
     totals = {group.name: torch.zeros(group.units, dtype=torch.float64) for group in groups}
-    device, was_training, count = device_of(model), {m: m.training for m in model.modules()}, 0
-    learning = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(True)
-    try:
-        for inputs, targets in batches:
-            loss = task.loss(call(model, to_device(inputs, device)), to_device(targets, device))
-            slopes = dict(zip(learning, torch.autograd.grad(loss, list(learning), allow_unused=True), strict=True))
-            count += 1
-            for group in groups:
-                total = torch.zeros_like(totals[group.name])
-                for member in group.members:
-                    parameter = named.get(member.param)
-                    slope = None if parameter is None else slopes[parameter]
-                    if parameter is not None and slope is not None:
-                        total += per_unit(by_entry(parameter * slope, member.axis).sum(1), member.index)
-                totals[group.name] += total.abs()
-    finally:
-        for module, mode in was_training.items():
-            module.training = mode
-        for parameter, learns in learning.items():
-            parameter.requires_grad_(learns)
-    if not count:
-        raise UsageError("the Taylor criterion needs calibration data", "give data, or use l1")
+    count = 0
+    for found in slopes(model, batches, task):
+        count += 1
+        for group in groups:
+            total = torch.zeros_like(totals[group.name])
+            for member in group.members:
+                parameter = named.get(member.param)
+                slope = None if parameter is None else found[parameter]
+                if parameter is not None and slope is not None:
+                    total += per_unit(by_entry(parameter * slope, member.axis).sum(1), member.index)
+            totals[group.name] += total.abs()
     return {name: total / count for name, total in totals.items()}

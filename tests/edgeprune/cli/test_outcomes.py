@@ -39,7 +39,7 @@ def test_json_has_stdout_to_itself(run):
 
 
 @pytest.mark.usefixtures("known_costs")
-def test_latency_below_the_floor(cli, given):
+def test_latency_below_the_floor(cli, given, tmp_path):
     done = cli("optimize", *given, "--latency", "2%", *SHORT, "-o", "run", "--json")
     error = json.loads(done.stdout)["error"]
     assert (done.exit_code, error["exit_code"]) == (4, 4)

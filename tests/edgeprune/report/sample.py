@@ -172,6 +172,7 @@ def _run() -> dict[str, Any]:
         "search": {
             "allocate": "latency",
             "score": "beta-rank",
+            "multiple": 8,
             "rounds": rounds,
             "candidates_measured": 3,
             "seconds": 64.0,
