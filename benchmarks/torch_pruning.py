@@ -55,10 +55,10 @@ def prune(model: nn.Module, example: Tensor, ratio: float, setting: Setting) -> 
 def widest_within(
     model: nn.Module, example: Tensor, budget: float, settings: list[Setting]
 ) -> tuple[nn.Module, float, Setting]:
-    """The slowest network found whose measured latency is at most `budget` of the dense one's: (network, ratio, setting).
+    """The slowest network found that measures at most `budget` of the dense latency: (network, ratio, setting).
 
-    The ratio of the first setting is bisected; where that finds nothing (with global ranking a layer that would vanish is
-    left whole, and latency goes up again), that of the next. Raises ValueError when none reaches the budget.
+    The ratio of the first setting is bisected; where that finds nothing (with global ranking a layer that would vanish
+    is left whole, and latency goes up again), that of the next. Raises ValueError when none reaches the budget.
     """
     with tempfile.TemporaryDirectory() as folder:
         dense = converters.convert(model, (example,), "litert", Path(folder) / "dense.tflite")
