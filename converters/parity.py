@@ -1,7 +1,8 @@
 """Does the file compute what the network computes? Judged on real inputs, and only where the outputs could show it."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from converters.session import open_artifact
 
 Outputs = list[npt.NDArray[Any]]
 
+TOLERANCE = 1e-4  # float32 kernels that sum in another order differ by 1e-7 to 1e-5 of the largest output
 NEAR_ZERO = (
     1e-3  # an untrained MobileNetV2 answers 2e-9; logits, probabilities and masks that mean something exceed this
 )
@@ -36,7 +38,7 @@ class Rule:
 
 _COMPRESSED = Rule(agreement=0.97, lost=0.01, snr_db=20.0)
 RULES = {
-    "float32": Rule(error=1e-4),  # float32 kernels that sum in another order differ by 1e-7 to 1e-5
+    "float32": Rule(error=TOLERANCE),
     "float16": Rule(error=1e-2, agreement=0.99),
     "int8": _COMPRESSED,
     "int8-weights": _COMPRESSED,
@@ -74,8 +76,9 @@ def parity(
     """Run the file and `module` (in eval mode) on the same inputs, compare every output by the rule of its precision.
 
     Each of `inputs` is a tuple in the shapes that `module` takes; at least 2 that differ are needed, else the check
-    could not see a file that ignores its input. `labels` (a class index an input) add accuracies. A Core ML file is not
-    run here: see `converters.weights.check_weights`.
+    could not see a file that ignores its input. `labels` (a class index an input) add accuracies. A Core ML file runs
+    in the reference interpreter of `converters.mil`. A float32 file that is further from torch than the rule allows
+    passes if it is as close to float64 as torch is; then `max_rel_error` is that distance.
     """
     if len(inputs) < 2:
         return Parity(
@@ -84,7 +87,32 @@ def parity(
     with silenced():
         session = open_artifact(artifact, threads)
         found = [session.run(to_file(artifact, sample)) for sample in inputs]
-    return compare(reference(module, inputs), found, RULES[artifact.precision], labels)
+    expected = reference(module, inputs)
+    result = compare(expected, found, RULES[artifact.precision], labels)
+    if result.passed or artifact.precision != "float32" or not result.max_rel_error > TOLERANCE:
+        return result
+    try:
+        exact = reference(copy.deepcopy(module).double(), [_widened(sample) for sample in inputs])
+    except (RuntimeError, TypeError):  # the network insists on float32 somewhere
+        return result
+    return as_exact_as(result, exact, expected, found)
+
+
+def as_exact_as(
+    result: Parity, exact: Sequence[Outputs], expected: Sequence[Outputs], found: Sequence[Outputs]
+) -> Parity:
+    """Let a float32 file pass that is as close to float64 as torch's float32 is: no more can be asked of it.
+
+    A network may magnify rounding: an EfficientNet-B0 with generic weights is 2e-4 from float64 in torch itself.
+    """
+    whole = [compare(exact, each) for each in (expected, found)]
+    if whole[1].max_rel_error <= whole[0].max_rel_error:
+        return replace(result, max_rel_error=whole[1].max_rel_error, passed=True, reason="")
+    return result
+
+
+def _widened(sample: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(x.double() if x.is_floating_point() else x for x in sample)
 
 
 def to_file(artifact: Artifact, sample: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters import Artifact, ConversionError, InspectionError, WriteError, check_smaller, convert, inspect
 from converters.artifact import SUFFIXES, Format, sha256
 from converters.fold import export_folded
-from converters.parity import compare, parity
+from converters.parity import as_exact_as, compare, parity
 from converters.weights import check_weights
 
 FORMATS: tuple[Format, ...] = ("litert", "executorch", "coreml", "onnx")
@@ -134,6 +134,36 @@ def test_compare_refuses_what_proves_nothing() -> None:
     off = [[sample[0] + 2e-3] for sample in follows]  # 2e-3 of a largest value of 2
     assert compare(follows, off).max_rel_error == pytest.approx(1e-3)
     assert not compare(follows, off).passed
+
+
+def test_a_float32_file_may_round_as_much_as_torch_does_but_no_more() -> None:
+    exact = [[np.array([1.0, 2.0])], [np.array([2.0, 1.0])]]
+    torch32 = [[np.array([1.0006, 2.0])], [np.array([2.0, 1.0])]]  # 3e-4 of the largest value
+    near, far = ([[np.array([1.0, 2.0 - error])], [np.array([2.0, 1.0])]] for error in (5e-4, 8e-4))
+    for found, passes in ((near, True), (far, False)):
+        result = compare(torch32, found)
+        assert not result.passed
+        assert as_exact_as(result, exact, torch32, found).passed is passes
+    assert as_exact_as(compare(torch32, near), exact, torch32, near).max_rel_error == pytest.approx(2.5e-4)
+
+
+def test_a_network_that_magnifies_rounding_is_judged_by_float64(tmp_path: Path) -> None:
+    class Exact(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2
+
+    class Rounded(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ((x * 2 + 3000.0) + 3000.0) - 6000.0  # the same in float64, off by 2e-4 in float32
+
+    inputs, files = samples(3, 2, 4, 4), {}
+    for network in (Exact(), Rounded()):
+        path = tmp_path / f"{type(network).__name__}.onnx"
+        files[type(network)] = convert(network, inputs[0], "onnx", path)
+    result = parity(files[Exact], Rounded(), inputs)
+    assert result.passed, result.reason
+    assert result.max_rel_error < 1e-6
+    assert "differs" in parity(files[Rounded], Exact(), inputs).reason
 
 
 def test_folding_keeps_the_function_and_the_model() -> None:
