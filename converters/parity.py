@@ -78,7 +78,7 @@ def parity(
     Each of `inputs` is a tuple in the shapes that `module` takes; at least 2 that differ are needed, else the check
     could not see a file that ignores its input. `labels` (a class index an input) add accuracies. A Core ML file runs
     in the reference interpreter of `converters.mil`. A float32 file that is further from torch than the rule allows
-    passes if it is as close to float64 as torch is; then `max_rel_error` is that distance.
+    passes if its distance from float64 is at most twice torch's own; then `max_rel_error` is that distance.
     """
     if len(inputs) < 2:
         return Parity(
@@ -101,13 +101,14 @@ def parity(
 def as_exact_as(
     result: Parity, exact: Sequence[Outputs], expected: Sequence[Outputs], found: Sequence[Outputs]
 ) -> Parity:
-    """Let a float32 file pass that is as close to float64 as torch's float32 is: no more can be asked of it.
+    """Let a float32 file pass whose distance from float64 is at most twice that of torch's float32.
 
-    A network may magnify rounding: an EfficientNet-B0 with generic weights is 2e-4 from float64 in torch itself.
+    A network may magnify rounding, and then two orders of summation differ by more than the rule: an EfficientNet-B0
+    with generic weights is 1e-4 from float64 in torch itself, 1.7e-4 in LiteRT, and these two 2.6e-4 from each other.
     """
-    whole = [compare(exact, each) for each in (expected, found)]
-    if whole[1].max_rel_error <= whole[0].max_rel_error:
-        return replace(result, max_rel_error=whole[1].max_rel_error, passed=True, reason="")
+    torch_error, file_error = (compare(exact, each).max_rel_error for each in (expected, found))
+    if file_error <= 2 * torch_error:
+        return replace(result, max_rel_error=file_error, passed=True, reason="")
     return result
 
 
