@@ -1,8 +1,11 @@
 """Run a converted file on this machine, whatever its format."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from converters.artifact import Artifact, Format
 from converters.contents import Array
@@ -50,22 +53,49 @@ def _open_mobile(format: Format) -> Callable[[Path, int], Session]:
     return open_it
 
 
-def _open_mil(path: Path, threads: int) -> Session:
+class _CoreMLSession:
+    runtime = "Core ML"
+
+    def __init__(self, path: Path) -> None:
+        import coremltools as ct
+
+        self._model: Any = ct.models.MLModel(str(path))
+        description = self._model.get_spec().description
+        self._images = {f.name for f in description.input if f.type.WhichOneof("Type") == "imageType"}
+        self._inputs = [feature.name for feature in description.input]
+        self._outputs = [feature.name for feature in description.output]
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        pairs = zip(self._inputs, inputs, strict=True)
+        found = self._model.predict({name: _picture(x) if name in self._images else x for name, x in pairs})
+        return [np.asarray(found[name]) for name in self._outputs]
+
+
+def _picture(pixels: Array) -> Any:
+    """(1, 1 or 3, H, W) of 0 to 255 as an image."""
+    from PIL import Image
+
+    rounded = np.round(pixels[0]).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(rounded[0] if len(rounded) == 1 else rounded.transpose(1, 2, 0))
+
+
+def _open_coreml(path: Path, threads: int) -> Session:
+    """Core ML itself on a Mac, elsewhere the reference interpreter."""
     from converters.mil import MilSession
 
-    return MilSession(path, threads)
+    return _CoreMLSession(path) if sys.platform == "darwin" else MilSession(path, threads)
 
 
 _OPENERS: dict[Format, Callable[[Path, int], Session]] = {
     "litert": _open_mobile("litert"),
     "executorch": _open_mobile("executorch"),
-    "coreml": _open_mil,
+    "coreml": _open_coreml,
     "onnx": _OnnxSession,
 }
 
 
 def open_artifact(artifact: Artifact, threads: int = 1) -> Session:
-    """Load the file in this process. A Core ML file runs in the reference interpreter of `converters.mil`.
+    """Load the file in this process. Off a Mac a Core ML file runs in the reference interpreter of `converters.mil`.
 
     Raises InspectionError or MeasurementError if the runtime refuses the file, MissingExtra or RuntimeNotInstalled if
     there is none.

@@ -1,6 +1,7 @@
 """Load a network, convert it to one format, look into the file, and prove it on real inputs."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def _not_run(delegate: str) -> dict[str, Any]:
     return {"compared": why, "inputs": 0, "max_rel_error": None, "passed": True, "reason": ""}
 
 
-_COMPARED = {"coreml": "outputs of the reference interpreter"}
+_COMPARED = {} if sys.platform == "darwin" else {"coreml": "outputs of the reference interpreter"}
 
 
 def _cure(reason: str, precision: str) -> str:

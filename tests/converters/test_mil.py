@@ -1,7 +1,10 @@
 """The reference interpreter against torch: small networks whose programs hold each operation, with generic weights."""
 
 from pathlib import Path
+from typing import Any
 
+import coremltools
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -125,6 +128,36 @@ def test_an_image_input_takes_pixels(quantize: str, tmp_path: Path) -> None:
     assert abs(found - expected).max() <= 1e-2 * abs(expected).max()
     with pytest.raises(ConversionError, match="litert has no image inputs"):
         convert(model, inputs[0], "litert", tmp_path / "net.tflite", Options(image=(mean, std)))
+
+
+@pytest.mark.parametrize("image", [None, ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))])
+def test_on_a_mac_core_ml_itself_is_asked(image: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The platform and `MLModel.predict` are faked, nothing else: names, order and pictures are real."""
+    model = generic(SmallResNet(16)).eval()
+    pixels = [torch.randint(0, 256, (1, 3, 16, 16)).float() for _ in range(3)]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in image or ((0.0,) * 3, (1 / 255,) * 3))
+    inputs = [((x / 255 - mean) / std,) for x in pixels]
+    artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage", Options(image=image))
+    asked = []
+
+    class Model:
+        def __init__(self, path: str) -> None:
+            self.session, self.spec = MilSession(Path(path)), coremltools.utils.load_spec(path)
+
+        def get_spec(self) -> Any:
+            return self.spec
+
+        def predict(self, values: dict[str, Any]) -> dict[str, Any]:
+            (value,) = values.values()
+            asked.append(type(value).__name__)
+            if image is not None:
+                value = np.asarray(value, np.float32).transpose(2, 0, 1)[None]
+            return {self.spec.description.output[0].name: self.session.run([value])[0]}
+
+    monkeypatch.setattr(coremltools.models, "MLModel", Model)
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert parity(artifact, model, inputs).passed
+    assert asked == ["ndarray" if image is None else "Image"] * 3
 
 
 def test_an_argument_it_takes_no_notice_of_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,45 @@ def test_no_inputs_no_run_no_room(cli, tmp_path):
     assert (tmp_path / "blocked").read_text() == "a file where the folder should be"
 
 
+def test_a_process_that_dies_costs_its_format_and_no_more(cli, tmp_path):
+    (tmp_path / "net.py").write_text("import os\n\ndef make():\n    os._exit(9)\n")
+    done = cli("convert", "net.py:make", "--input-shape", "1,3,8,8", "--to", "onnx", "--jobs", 1, "--json")
+    assert done.exit_code == 3
+    assert "ended with code 9" in done.stderr
+    assert "convert.log" in done.stderr
+    assert [p.name for p in (tmp_path / "converted").iterdir()] == ["convert.log"]
+
+
+def test_one_format_fails_and_the_other_is_kept(cli, tmp_path):
+    (tmp_path / "net.py").write_text(_ATAN)
+    words = ("net.py:Net", "--data", "builtin:digits", "--to", "onnx,executorch", "--jobs", 1, "--json")
+    done = cli("convert", *words)
+    assert done.exit_code == 2
+    assert "executorch: xnnpack does not take aten::atan (module wave)" in " ".join(done.stderr.split())
+    assert [p.name for p in sorted((tmp_path / "converted").glob("Net*"))] == ["Net.onnx", "Net.onnx.json"]
+    assert cli("convert", *words, "--allow-portable").exit_code == 0
+
+
+_ATAN = """
+import torch
+from torch import nn
+
+
+class Wave(nn.Module):
+    def forward(self, x):
+        return torch.atan(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.wave, self.fc = nn.Conv2d(1, 8, 3), Wave(), nn.Linear(8 * 36, 10)
+
+    def forward(self, x):
+        return self.fc(self.wave(self.conv(x)).flatten(1))
+"""
+
+
 def test_the_network_of_a_run(cli, fast_run, tmp_path):
     done = cli("convert", fast_run, "--to", "litert", "--jobs", 1, "--json")
     assert done.exit_code == 0, done.output
