@@ -32,3 +32,7 @@ class WriteError(ConverterError):
 
 class InspectionError(ConverterError):
     """The file is not what its format says, or is damaged."""
+
+
+class NotInterpreted(InspectionError):
+    """A Core ML program holds what the reference interpreter does not know. The file may well be right."""

@@ -79,11 +79,11 @@ def _picture(pixels: Array) -> Any:
     return Image.fromarray(rounded[0] if len(rounded) == 1 else rounded.transpose(1, 2, 0))
 
 
-def _open_coreml(path: Path, threads: int) -> Session:
+def _open_coreml(path: Path, _threads: int) -> Session:
     """Core ML itself on a Mac, elsewhere the reference interpreter."""
     from converters.mil import MilSession
 
-    return _CoreMLSession(path) if sys.platform == "darwin" else MilSession(path, threads)
+    return _CoreMLSession(path) if sys.platform == "darwin" else MilSession(path)
 
 
 _OPENERS: dict[Format, Callable[[Path, int], Session]] = {

@@ -14,7 +14,7 @@ import converters
 from converters.artifact import Artifact
 from converters.conversion import remove
 from converters.divergence import first_divergence
-from converters.mil import NotInterpreted
+from converters.errors import NotInterpreted
 from converters.options import Inputs, Options
 from converters.parity import parity
 from converters.weights import check_weights

@@ -12,7 +12,8 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
 from converters import ConversionError, Options, convert, inspect
-from converters.mil import OPS, MilSession, NotInterpreted
+from converters.errors import NotInterpreted
+from converters.mil import OPS, MilSession
 from converters.parity import parity
 from tests.converters.test_formats import SmallResNet, generic, samples
 
