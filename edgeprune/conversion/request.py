@@ -77,9 +77,9 @@ def make_request(
 
 
 def _name(model: str) -> str:
-    """builtin:resnet20 -> resnet20, nets/net.py:make -> make, runs/demo -> demo, x.pt2 -> x."""
+    """builtin:resnet20 -> resnet20, nets/net.py:make -> make, runs/demo -> demo, x.pt2 -> x, x.onnx -> x."""
     last = Path(model.rstrip("/")).name
-    return last.rpartition(":")[2] if ":" in last else last.removesuffix(".pt2")
+    return last.rpartition(":")[2] if ":" in last else last.removesuffix(".pt2").removesuffix(".onnx")
 
 
 def _sources() -> str:

@@ -12,7 +12,10 @@ from edgeprune.report.text import MISSING, percent, significant, size
 
 def render(outcomes: dict[str, dict[str, Any]]) -> RenderableType:
     """One row a file: where it is, how large, how close to the network; then what to know about it."""
-    table = Table("file", "size", "params", "precision", "ops", "error", "same top-1", "accuracy", padding=(0, 0))
+    table = Table(padding=(0, 0))
+    table.add_column("file", min_width=20, overflow="fold")
+    for title in ("size", "params", "precision", "ops", "error", "same top-1", "accuracy"):
+        table.add_column(title)
     for outcome in outcomes.values():
         table.add_row(*_row(outcome))
     notes = [Text(f"Files are in {Path(next(iter(outcomes.values()))['artifact']['path']).parent}")]
