@@ -13,12 +13,13 @@ from edgeprune.report.text import MISSING, percent, significant, size
 def render(outcomes: dict[str, dict[str, Any]]) -> RenderableType:
     """One row a file: where it is, how large, how close to the network; then what to know about it."""
     table = Table(padding=(0, 0))
-    table.add_column("file", min_width=20, overflow="fold")
-    for title in ("size", "params", "precision", "ops", "error", "same top-1", "accuracy"):
+    table.add_column("file", overflow="fold")
+    for title in ("size", "params", "type", "ops", "error", "same top-1", "accuracy"):
         table.add_column(title)
     for outcome in outcomes.values():
         table.add_row(*_row(outcome))
     notes = [Text(f"Files are in {Path(next(iter(outcomes.values()))['artifact']['path']).parent}")]
+    notes += [Text("ops: operations (share delegated); accuracy: the file's of torch's, on the validation images")]
     notes += [Text(note) for fmt, outcome in outcomes.items() for note in _notes(fmt, outcome)]
     return Group(table, *notes)
 
@@ -27,11 +28,9 @@ def _row(outcome: dict[str, Any]) -> tuple[str, ...]:
     artifact, inspection, parity = outcome["artifact"], outcome["inspection"], outcome["parity"]
     ops = str(sum(inspection["ops"].values()))
     if inspection["delegated_share"] is not None:
-        ops += f" ({inspection['delegated_share']:.0%} delegated)"
+        ops += f" ({inspection['delegated_share']:.0%})"
     accuracy = parity.get("accuracy")
-    accuracies = (
-        "" if accuracy is None else f"{percent(accuracy, 1)} (torch {percent(parity['reference_accuracy'], 1)})"
-    )
+    accuracies = "" if accuracy is None else f"{100 * accuracy:.1f} of {100 * parity['reference_accuracy']:.1f} %"
     agreement = parity.get("agreement")
     return (
         artifact["path"].rpartition("/")[2],
@@ -40,7 +39,7 @@ def _row(outcome: dict[str, Any]) -> tuple[str, ...]:
         artifact["precision"],
         ops,
         _error(parity["max_rel_error"]),
-        "" if agreement is None else f"{percent(agreement, 1)} of {parity['inputs']}",
+        "" if agreement is None else f"{percent(agreement, 1)}",
         accuracies,
     )
 
