@@ -140,7 +140,10 @@ def write_page() -> None:
         cells = []
         for variant in VARIANTS:
             for fmt in FORMATS:
-                row = own.get((variant, fmt), {"failed": "not run"})
+                row = own.get((variant, fmt))
+                if row is None:
+                    cells.append("not run")
+                    continue
                 cells.append("no" if row["failed"] else f"{row['error']:.0e}")
                 if row["failed"]:
                     failures.append(f"- {model}, {variant}, {fmt}: {row['failed']}")
