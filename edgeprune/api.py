@@ -108,6 +108,8 @@ def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
     `model` is the original architecture; where it is None, it is built from the spec in the run's config.yaml.
     """
     folder = Path(run)
+    if model is not None and not isinstance(model, nn.Module):
+        raise UsageError(f"model= is {model!r}, not a network.", "Pass an instance of the original class.")
     if not (folder / "result.json").is_file():
         raise UsageError(f"{folder} is not a finished run.", "Give the run directory of `edgeprune optimize`.")
     result = Result.model_validate_json((folder / "result.json").read_text(encoding="utf-8"))

@@ -36,7 +36,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="model spec: torchvision:NAME, timm:NAME, file.py:function, x.pt2")
+    model: str | None = Field(None, description="model spec: torchvision:NAME, timm:NAME, file.py:f, x.pt2, x.onnx")
     weights: str | None = Field(None, description="trained weights: .safetensors or a state dict")
     data: str | None = Field(None, description="data spec: builtin:digits, folder:DIR, fashion-mnist:DIR, file.py:f")
     task: str | None = Field(None, description="file.py:Task, replaces classification")

@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import EnvironmentProblem
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _CURES = {
-    "No space left on device": "Free some space, or choose another folder with -o; then run again with --resume.",
+    "No space left on device": "Free some space, or choose another folder with -o.",
     "Permission denied": "Choose a folder you may write to with -o.",
     "Read-only file system": "Choose a folder you may write to with -o.",
 }
@@ -51,6 +54,18 @@ def whole(path: Path) -> Iterator[Path]:
             if partial.is_dir():
                 shutil.rmtree(partial)
             partial.unlink(missing_ok=True)
+
+
+def save_tensors(tensors: dict[str, "Tensor"], path: Path, record: str | None = None) -> None:
+    """Write a .safetensors file, whole or not at all, `record` in its metadata. Raises EnvironmentProblem."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with whole(path) as partial:
+        try:
+            save_file(tensors, partial, metadata=None if record is None else {"record": record})
+        except SafetensorError as error:  # what safetensors makes of a full disk
+            raise OSError(0, str(error)) from error
 
 
 def write_text(path: Path, text: str) -> None:

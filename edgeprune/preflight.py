@@ -47,7 +47,7 @@ def _check_phone() -> None:
         raise DeviceError(
             "No phone: adb was not found.",
             "Install Android's platform-tools (Debian: apt-get install adb), attach a phone with USB debugging on, "
-            "and check that `adb devices` lists it. Without a phone use --target host.",
+            "and check that `adb devices` lists it. This version cannot measure on phones yet: use --target host.",
         )
     try:
         phones = attached(adb)
@@ -57,7 +57,7 @@ def _check_phone() -> None:
         raise DeviceError(
             "No phone: adb lists no device.",
             "Attach one, switch on USB debugging in its developer options, and accept the question on its screen. "
-            "Without a phone use --target host.",
+            "This version cannot measure on phones yet: use --target host.",
         )
     found = ", ".join(f"{phone.serial} ({phone.state})" for phone in phones)
     raise DeviceError(

@@ -197,7 +197,7 @@ class PruneResult(_Schema):
     groups: Groups
     macs: dict[str, int]
     params: dict[str, int]
-    proof: dict[str, float]
+    proof: dict[str, float | None]
 
 
 class Result(_Schema):
@@ -223,7 +223,7 @@ class Result(_Schema):
     pruned: Network
     widths: dict[str, dict[str, int]]
     groups: Groups
-    proof: dict[str, float]
+    proof: dict[str, float | None]
     artifacts: list[ArtifactResult]
     search: SearchSummary
     recovery: Recovery | None

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import yaml
 
-from edgeprune.config import Config
+from edgeprune.config import Config, make_config, read_config_file
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import disk_trouble, write_json, write_text
 
@@ -28,11 +28,12 @@ from edgeprune.files import disk_trouble, write_json, write_text
 class Run:
     """A run directory, locked for this process from `open` to `close`."""
 
-    def __init__(self, path: Path, lock: IO[str], created: bool) -> None:
+    def __init__(self, path: Path, lock: IO[str], created: bool, there: bool) -> None:
         self.path = path
         self.artifacts = path / "artifacts"
         self._lock = lock
         self._created = created
+        self._there = there
 
     @classmethod
     def open(cls, path: Path, config: Config, *, resume: bool) -> "Run":
@@ -41,7 +42,8 @@ class Run:
         Raises UsageError when it holds a run and `resume` is off, when its settings differ from `config`, when it holds
         something else, or when another process works in it; EnvironmentProblem when it cannot be written.
         """
-        created = not path.exists()
+        there = path.exists()
+        created = not there or _empty(path)
         if path.exists() and not _empty(path):
             cls._check_resumable(path, config, resume)
         with disk_trouble(path):
@@ -49,7 +51,7 @@ class Run:
             lock = _lock(path / ".lock")
         if lock is None:
             raise UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.")
-        run = cls(path, lock, created)
+        run = cls(path, lock, created, there)
         try:
             with disk_trouble(path):
                 run.artifacts.mkdir(exist_ok=True)
@@ -64,7 +66,8 @@ class Run:
     @staticmethod
     def check_place(path: Path) -> None:
         """Raise EnvironmentProblem if a run could not be written there; nothing is made."""
-        there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+        with disk_trouble(path):
+            there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
         if there == path.absolute() and not there.is_dir():
             return  # `open` tells what it is
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -82,7 +85,7 @@ class Run:
                 "Choose another -o, or pass --resume to finish it." if state == "unfinished" else "Choose another -o."
             )
             raise UsageError(f"{path} holds a {state} run.", cure)
-        before = yaml.safe_load(settings.read_text(encoding="utf-8"))
+        before = make_config(read_config_file(settings)).model_dump()
         now = config.model_dump()
         changed = sorted(key for key in now if before.get(key) != now[key])
         if changed:
@@ -137,6 +140,8 @@ class Run:
         self.close()
         if self._created and (finished_too or not any((self.path / "state").glob("*.json"))):
             shutil.rmtree(self.path, ignore_errors=True)
+            if self._there:
+                self.path.mkdir(exist_ok=True)
 
     def close(self) -> None:
         """Release the lock."""

@@ -33,7 +33,7 @@ def convert(
     model: Annotated[
         str,
         typer.Argument(
-            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, x.pt2, or the folder of a run.",
+            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, x.pt2, x.onnx, or a run's folder.",
             show_default=False,
         ),
     ],

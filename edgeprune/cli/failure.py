@@ -12,14 +12,18 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def reported(as_json: bool) -> Iterator[None]:
-    """Turn errors that a user can act on into text on stderr (and JSON on stdout) and an exit code."""
+def reported(as_json: bool, *, resumable: bool = False) -> Iterator[None]:
+    """Turn errors that a user can act on into text on stderr (and JSON on stdout) and an exit code.
+
+    `resumable` says that the command takes --resume.
+    """
     try:
         yield
     except typer.Exit:
         raise
     except KeyboardInterrupt as stop:
-        _tell("Interrupted.", "Run the same command with --resume to go on from here.", INTERRUPTED, as_json)
+        cure = "Run the same command with --resume to go on from here." if resumable else ""
+        _tell("Interrupted.", cure, INTERRUPTED, as_json)
         raise typer.Exit(INTERRUPTED) from stop
     except Exception as error:
         from edgeprune.errors import explain
@@ -34,7 +38,8 @@ def reported(as_json: bool) -> Iterator[None]:
                 as_json,
             )
             raise typer.Exit(1) from error
-        _tell(problem.message, problem.cure, problem.exit_code, as_json)
+        again = " Then run again with --resume." if resumable and problem.cure.startswith("Free some space") else ""
+        _tell(problem.message, problem.cure + again, problem.exit_code, as_json)
         raise typer.Exit(problem.exit_code) from error
 
 

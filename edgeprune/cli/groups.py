@@ -46,8 +46,9 @@ def _run(spec: str, shapes: list[str], output: Path | None, as_json: bool) -> No
     from edgeprune.sources.example import example_inputs
     from edgeprune.sources.models import load_model
 
-    network = load_model(spec).float().eval()
-    traced = trace(network, example_inputs(shapes))
+    inputs = example_inputs(shapes)
+    network = load_model(spec, in_channels=inputs[0].shape[1]).float().eval()
+    traced = trace(network, inputs)
     coupling = find_groups(traced)
     if output is not None:
         import torch

@@ -39,7 +39,7 @@ def optimize(
         str | None,
         _option(
             "--model",
-            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, pkg.mod:function or x.pt2.",
+            help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, pkg.mod:function, x.pt2, x.onnx.",
             panel=_IN,
             metavar="SPEC",
         ),
@@ -102,7 +102,7 @@ def optimize(
         str | None,
         _option(
             "--recipe",
-            help="beta-rank (default), precropping, l1, taylor, ...; see docs/recipes.md.",
+            help="beta-rank (default), precropping, obspa, l1, ...; see docs/recipes.md.",
             panel=_HOW,
             metavar="NAME",
         ),
@@ -189,7 +189,7 @@ def optimize(
     settings = {name: value for name, value in locals().items() if name not in _NOT_SETTINGS}
     from edgeprune.cli.failure import reported
 
-    with reported(json):
+    with reported(json, resumable=not plan):
         given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v != []}
         _run(given, config, output, resume, plan, json)
 

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar with the best value so far and the time left; plain lines when it is not a terminal."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def make_progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _PlainProgress(console)
         return
+    # the conversion libraries are silenced by pointing descriptor 2 elsewhere; the bar keeps one of its own
+    console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),

@@ -41,7 +41,8 @@ def prune(
         str | None, typer.Option("--macs", help="Prune down to these MACs: 50% or 300M.", metavar="BUDGET")
     ] = None,
     widths: Annotated[
-        Path | None, typer.Option("--widths", help="Apply this widths.json instead.", metavar="FILE")
+        Path | None,
+        typer.Option("--widths", help="Apply this widths.json; nothing is ranked.", metavar="FILE"),
     ] = None,
     score: Annotated[str, typer.Option("--score", help="Criterion that ranks channels.", metavar="NAME")] = "l2",
     allocate: Annotated[str, typer.Option("--allocate", help="uniform or global.", metavar="NAME")] = "uniform",
@@ -117,8 +118,8 @@ def _prune(
     from edgeprune.quantity import parse_limit
     from edgeprune.sources.models import load_model
 
-    if output is not None and output.exists() and any(output.iterdir()):
-        raise UsageError(f"{output} is there already and not empty.", "Choose another -o.")
+    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} is there already and is not an empty folder.", "Choose another -o.")
     if widths is not None and (ratio is not None or macs is not None):
         raise UsageError("--widths says all widths.", "Leave out --ratio and --macs.")
     goal = None if widths else Goal(ratio, parse_limit("macs", macs) if macs else None, allocate, multiple)
@@ -145,7 +146,8 @@ def _inputs(
     from edgeprune.task import Classification
 
     if data is None:
-        return example_inputs(shapes), Ranking(score, seed=seed), None, None
+        tensors = example_inputs(shapes)
+        return tensors, Ranking(score, seed=seed), None, tensors[0].shape[1]
     loaded = load_data(data, image_size=image_size, seed=seed)
     batches = list(calibration_batches(loaded, 256, 64, seed))
     inputs = batches[0][0]

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from edgeprune.errors import BudgetNotMet, EnvironmentProblem
 from edgeprune.files import write_text
-from edgeprune.graph import Coupling, Trace, Widths, prune_proved
+from edgeprune.graph import Coupling, ProofError, Trace, Widths, prune_proved
 from edgeprune.pipeline.allotted import allot
 from edgeprune.pipeline.candidates import Candidates
-from edgeprune.pipeline.fates import channels, fates
+from edgeprune.pipeline.fates import channels, evidence, fates
 from edgeprune.pipeline.files import Proved
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import MIB
@@ -49,24 +49,19 @@ def search_stage(
     if found is not None:
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
-    for multiple in job.config.multiples():
-        outcome = _search(job, traced, coupling, dense, files, scores, scale, multiple)
-        if outcome.met or any(r.step != "floor" for r in outcome.rounds):
-            break
-        problem = _below_floor(job, outcome, dense, multiple)
-        if multiple == job.config.multiples()[-1]:
-            raise BudgetNotMet(problem, "Give a larger budget; --plan shows what is in reach.")
-        job.progress.note(f"{problem} Trying finer steps.")
+    outcome, multiple = _search_in_steps(job, traced, coupling, dense, files, scores, scale)
     job.progress.note(f"widths chosen: {outcome.reason}")
     _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
     counts = {group: count for group, count in outcome.counts.items() if group not in proof.frozen}
+    if not any(units < coupling.groups[group].units for group, units in counts.items()):
+        raise ProofError("no group could be pruned and proved", "see `edgeprune groups`; please report the model")
     stage = SearchStage(
         counts=counts,
         widths=channels(coupling, counts),
         groups=fates(coupling, multiple, counts, proof),
         macs=coupling.macs(counts),
         params=coupling.params(counts),
-        proof={"max_rel_error": proof.max_rel_error, "miswired_rel_change": proof.miswired_rel_change},
+        proof=evidence(proof),
         summary=_summary(job, coupling, outcome, dense, multiple),
         notes=_surprises(coupling),
     )
@@ -123,11 +118,40 @@ def budget_limits(
         elif limit.kind == "file_size":
             limits.append(file_size_limit(coupling, scale * limit.absolute(size), size))
         elif limit.kind == "memory":
-            measured = next(
-                r.achieved / r.ratio for r in dense.first_look if r.kind == "memory" and r.achieved and r.ratio
-            )
+            found = (r.achieved / r.ratio for r in dense.first_look if r.kind == "memory" and r.achieved and r.ratio)
+            measured = next(found, None)
+            if measured is None:
+                raise EnvironmentProblem("Peak memory cannot be measured on this machine.", "Leave out --memory.")
             limits.append(memory_limit(coupling, traced, scale * limit.absolute(measured) / MIB, measured / MIB))
     return limits
+
+
+def _search_in_steps(
+    job: Job,
+    traced: Trace,
+    coupling: Coupling,
+    dense: DenseStage,
+    files: dict[str, Proved],
+    scores: dict[str, Tensor],
+    scale: float,
+) -> tuple[SearchResult, int]:
+    """The first search, from coarse to fine steps of the widths, that meets the budget; else the closest one.
+
+    Raises BudgetNotMet, with the floor, when no step has a candidate.
+    """
+    missed: list[tuple[SearchResult, int]] = []
+    for multiple in job.config.multiples():
+        outcome = _search(job, traced, coupling, dense, files, scores, scale, multiple)
+        if outcome.met:
+            return outcome, multiple
+        if outcome.floor is None and outcome.rounds:
+            missed.append((outcome, multiple))
+        problem = _below_floor(job, outcome, dense, multiple)
+        if multiple != job.config.multiples()[-1]:
+            job.progress.note(f"nothing in multiples of {multiple} meets the budget ({outcome.reason}): finer steps")
+    if not missed:
+        raise BudgetNotMet(problem, "Give a larger budget; --plan shows what is in reach.")
+    return min(missed, key=lambda pair: pair[0].measured.upper if pair[0].measured else math.inf)
 
 
 def _search(

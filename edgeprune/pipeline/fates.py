@@ -1,5 +1,6 @@
 """What became of every channel group: pruned, frozen or clamped, and why."""
 
+import math
 from typing import Any
 
 from edgeprune.graph import Coupling, Proof
@@ -14,6 +15,12 @@ def channels(coupling: Coupling, counts: dict[str, int]) -> dict[str, dict[str, 
     }
 
 
+def evidence(proof: Proof) -> dict[str, float | None]:
+    """The proof's figures; a mis-wiring's change is None where nothing was pruned that could be mis-wired."""
+    change = proof.miswired_rel_change
+    return {"max_rel_error": proof.max_rel_error, "miswired_rel_change": change if math.isfinite(change) else None}
+
+
 def fates(coupling: Coupling, multiple: int, counts: dict[str, int], proof: Proof) -> Groups:
     """The groups by what happened to them; a group at its narrowest is both pruned and clamped."""
     groups = Groups(pruned=[], frozen=[], clamped=[])
@@ -25,7 +32,9 @@ def fates(coupling: Coupling, multiple: int, counts: dict[str, int], proof: Proo
         if reason is not None:
             groups.frozen.append(GroupNote(**note, reason=reason))
         elif len(menus[name]) == 1:
-            groups.clamped.append(GroupNote(**note, reason=f"no narrower width in multiples of {multiple}"))
+            reason = f"no narrower width in multiples of {multiple}"
+            reason += " that is not protected" if coupling.floors.get(name, 1) > multiple else ""
+            groups.clamped.append(GroupNote(**note, reason=reason))
         elif width["kept"] < width["dense"]:
             groups.pruned.append(GroupNote(**note, reason=""))
             if counts[name] == menus[name][0]:

@@ -35,6 +35,7 @@ class Job:
     progress: Progress
     command: str
     example: tuple[Tensor, ...] | None = None
+    calibration: Data | None = None
 
     @property
     def example_inputs(self) -> tuple[Tensor, ...]:
@@ -104,7 +105,25 @@ def make_job(
     )
     _check_weights(model)
     _check_forward(job)
+    job.calibration = _calibration(job)
     return job
+
+
+def _calibration(job: Job) -> Data | None:
+    """Other images for a closed-form repair, normalised like the network's own."""
+    spec, own = job.config.calibration, job.data
+    if spec is None:
+        return None
+    if job.recipe.recover.repair != "data":
+        raise UsageError(f"The recipe {job.recipe.name} looks at no calibration data.", "Leave out --calibration.")
+    mean, std = own.mean or None, own.std or None
+    data = load_data(spec, image_size=job.config.image_size, mean=mean, std=std, seed=job.config.seed)
+    if data.input_shape != own.input_shape:
+        raise UsageError(
+            f"--calibration {spec} gives {data.input_shape}, the network takes {own.input_shape}.",
+            "Give images of the same shape; --image-size scales those of a folder.",
+        )
+    return data
 
 
 def training_device(accelerator: str) -> torch.device:

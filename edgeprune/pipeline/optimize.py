@@ -77,7 +77,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
         if (run.path / "result.json").exists():
             job.progress.note("this run is finished: nothing was left to do")
             return _finished(job, run)
-        job.progress.stage("Dense baseline: evaluate, convert, measure")
+        job.progress.stage("Dense baseline")
         dense, dense_files = dense_stage(job, run, coupling)
         delivered = None
         if all(requirement.met for requirement in dense.first_look):
@@ -102,7 +102,7 @@ def _deliver_pruned(
     scale = 1.0
     attempts: list[Delivered] = []
     for attempt in range(_ATTEMPTS):
-        job.progress.stage("Searching widths: solve, build, convert, measure")
+        job.progress.stage("Searching widths")
         try:
             search, widths = search_stage(job, run, traced, coupling, dense, dense_files, scale, attempt)
         except BudgetNotMet as error:
@@ -114,7 +114,7 @@ def _deliver_pruned(
         recovery, pruned = train_stage(job, run, widths, attempt)
         job.progress.stage("Converting and proving the files")
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
-        job.progress.stage("Measuring dense and pruned in fresh processes" if measures(job) else "Counting costs")
+        job.progress.stage("Measuring dense and pruned" if measures(job) else "Counting costs")
         judged = _judge(job, run, dense, dense_files, search, files, str(attempt))
         attempts.append(Delivered(attempt, search, widths, recovery, pruned, entries.files, files, judged))
         if judged.met:
@@ -154,7 +154,7 @@ def _judge(
 def _write(
     job: Job, run: Run, dense: DenseStage, dense_files: dict[str, Proved], delivered: Delivered, started: float
 ) -> Result:
-    job.progress.stage("Reading the test set once, writing the report")
+    job.progress.stage("Reading test, writing the report")
     if delivered.attempt is None:
         entries = delivered.entries
         save_network(delivered.network, run.path / "model.safetensors")
@@ -174,12 +174,15 @@ def _write(
         outcome=delivered.outcome,
     )
     write_text(run.path / "widths.json", delivered.widths.to_json())
-    write_report(result, run.path / "report.html", run.measurements())
+    rows, name = run.measurements(), "dense" if delivered.attempt is None else str(delivered.attempt)
+    final = {network: rows[f"{network}, {name}"] for network in ("dense", "pruned") if f"{network}, {name}" in rows}
+    write_report(result, run.path / "report.html", final)
     write_text(run.path / "result.json", result.model_dump_json(indent=2) + "\n")
     run.drop_attempts()
     return result.with_network(delivered.network, run.path)
 
 
 def _finished(job: Job, run: Run) -> Result:
+    run.drop_attempts()
     result = Result.model_validate_json((run.path / "result.json").read_text(encoding="utf-8"))
     return result.with_network(restore(run.path, job.model), run.path)

@@ -14,7 +14,7 @@ from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import UsageError
 from edgeprune.files import disk_trouble, write_text
 from edgeprune.graph import Coupling, Proof, Protection, Widths, find_groups, protect, prune_proved, trace
-from edgeprune.pipeline.fates import channels, fates
+from edgeprune.pipeline.fates import channels, evidence, fates
 from edgeprune.pipeline.stages import save_network
 from edgeprune.quantity import Limit
 from edgeprune.result import PruneResult
@@ -22,7 +22,7 @@ from edgeprune.score import CRITERIA
 from edgeprune.score import score as score_groups
 from edgeprune.task import Task
 
-NO_DATA = ("l1", "l2", "bn-scale", "random")
+NO_DATA = ("l1", "l2", "bn-scale", "random", "grouped")
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,15 @@ class Pruned:
             groups=fates(coupling, self.multiple, counts, self.proof),
             macs={"dense": coupling.macs(), "pruned": coupling.macs(counts)},
             params={"dense": coupling.params(), "pruned": coupling.params(counts)},
-            proof={
-                "max_rel_error": self.proof.max_rel_error,
-                "miswired_rel_change": self.proof.miswired_rel_change,
-            },
+            proof=evidence(self.proof),
         )
 
     def save(self, folder: Path) -> None:
         """Write widths.json and model.safetensors, each whole or not at all. Raises EnvironmentProblem."""
         with disk_trouble(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "widths.json", self.widths.to_json())
         save_network(self.network, folder / "model.safetensors")
+        write_text(folder / "widths.json", self.widths.to_json())
 
 
 @dataclass(frozen=True)
@@ -131,6 +128,8 @@ def prune_to_widths(model: nn.Module, example_inputs: tuple[Tensor, ...], file: 
     coupling = find_groups(traced)
     widths.apply(model)  # tells what does not fit
     network, again, proof = prune_proved(model, traced, coupling, kept_units(coupling, widths))
+    if proof.frozen:
+        raise UsageError(f"{file} removes channels of groups that could not be proved: {', '.join(proof.frozen)}.")
     if again.kept != widths.kept:
         raise UsageError(f"{file} removes channels that are not the same on both sides of a tie.", "Prune again.")
     counts = {name: len(units) for name, units in kept_units(coupling, widths).items()}

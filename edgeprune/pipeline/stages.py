@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import profilers.host as host
 from converters.artifact import Artifact
-from edgeprune.files import whole
+from edgeprune.files import save_tensors
 from edgeprune.graph import Coupling, Widths
 from edgeprune.pipeline.files import Proved, convert_and_prove, require_smaller
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, judge, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
-from edgeprune.pipeline.train import recover, repair, scalars
+from edgeprune.pipeline.train import recover, scalars
 from edgeprune.result import Recovery
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
@@ -72,8 +72,7 @@ def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recov
         checkpoint.unlink(missing_ok=True)
         pruned.load_state_dict(load_file(weights))
         return TrainStage(**found).recovery, pruned.eval()
-    repair(job, pruned, widths)
-    recovery = recover(job, pruned, checkpoint)
+    recovery = recover(job, pruned, checkpoint, widths)
     save_network(pruned, weights)
     run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())
     checkpoint.unlink(missing_ok=True)
@@ -83,8 +82,7 @@ def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recov
 def save_network(network: nn.Module, path: Path) -> None:
     """The state dict as safetensors, whole or not at all; tied tensors are written once a name."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    with whole(path) as partial:
-        save_file(state, partial)
+    save_tensors(state, path)
 
 
 def files_stage(
@@ -119,7 +117,7 @@ def judge_stage(
         )
         both = (("dense", reference), ("pruned", candidate))
         for network, measurement in both:
-            run.record(network, measurement.to_json())
+            run.record(f"{network}, {name}", measurement.to_json())
         before, after = _with(before, reference), _with(after, candidate)
         facts = candidate.to_json()
         device = facts["device"]

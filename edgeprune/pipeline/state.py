@@ -29,7 +29,7 @@ class SearchStage(BaseModel):
     groups: Groups
     macs: int
     params: int
-    proof: dict[str, float]
+    proof: dict[str, float | None]
     summary: SearchSummary
     notes: list[str]
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgeprune.errors import UsageError
 from edgeprune.graph import Widths
 from edgeprune.pipeline.job import Job
 from edgeprune.recover import batchnorm
@@ -16,55 +15,42 @@ from edgeprune.recover.reconstruct import reconstruct
 from edgeprune.result import Recovery
 from edgeprune.schedule import SCHEDULES
 from edgeprune.sources.batches import calibration_batches, loaders
-from edgeprune.sources.data import load_data
 
 _BN_IMAGES = 2000
-_REPAIR_IMAGES = 256
-_REPAIR_BATCH = 16
+_REPAIR_BATCHES, _REPAIR_BATCH = 16, 16
 
 
-def repair(job: Job, pruned: nn.Module, widths: Widths) -> tuple[str, ...]:
-    """Fit the weights of `pruned`, in place and in closed form, if the recipe says so; the layers that were fitted.
-
-    Raises UsageError for calibration data of another shape than the network takes.
-    """
-    kind = job.recipe.recover.repair
+def repair(job: Job, pruned: nn.Module, widths: Widths) -> None:
+    """Fit the weights of `pruned`, in place and in closed form, if the recipe says so."""
+    kind, seed = job.recipe.recover.repair, job.config.seed
     if kind is None:
-        return ()
-    fitted = reconstruct(job.model, pruned, widths, _calibration(job, kind))
+        return
+    if kind == "noise":
+        generator = torch.Generator().manual_seed(seed)
+        shapes = [(_REPAIR_BATCH, *tensor.shape[1:]) for tensor in job.example_inputs]
+        drawn = [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(_REPAIR_BATCHES)]
+        inputs: list[Any] = [tensors[0] if len(tensors) == 1 else tuple(tensors) for tensors in drawn]
+    else:
+        data = job.calibration or job.data
+        inputs = [x for x, _ in calibration_batches(data, _REPAIR_BATCHES * _REPAIR_BATCH, _REPAIR_BATCH, seed)]
+    fitted = reconstruct(job.model, pruned, widths, inputs)
     seen = "noise" if kind == "noise" else job.config.calibration or "training images"
     job.progress.note(f"{len(fitted)} layers fitted in closed form on {seen}")
-    return fitted
 
 
-def _calibration(job: Job, kind: str) -> list[Any]:
-    shapes = [tuple(tensor.shape[1:]) for tensor in job.example_inputs]
-    if kind == "noise":
-        generator = torch.Generator().manual_seed(job.config.seed)
-        count = _REPAIR_IMAGES // _REPAIR_BATCH
-        drawn = [[torch.randn(_REPAIR_BATCH, *shape, generator=generator) for shape in shapes] for _ in range(count)]
-        return [tensors[0] if len(tensors) == 1 else tuple(tensors) for tensors in drawn]
-    data = job.data
-    if job.config.calibration is not None:
-        data = load_data(job.config.calibration, image_size=job.config.image_size, seed=job.config.seed)
-    batches = [inputs for inputs, _ in calibration_batches(data, _REPAIR_IMAGES, _REPAIR_BATCH, job.config.seed)]
-    first = batches[0] if isinstance(batches[0], tuple) else (batches[0],)
-    if [tuple(tensor.shape[1:]) for tensor in first] != shapes:
-        raise UsageError(
-            f"--calibration {job.config.calibration} gives {tuple(first[0].shape[1:])}, the network takes {shapes[0]}.",
-            "Give images of the same shape; --image-size scales those of a folder.",
-        )
-    return batches
+def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None = None) -> Recovery:
+    """Train `pruned` in place; it ends with its best weights by val. Continues from `checkpoint` if there is one.
 
-
-def recover(job: Job, pruned: nn.Module, checkpoint: Path) -> Recovery:
-    """Train `pruned` in place; it ends with its best weights by val. Continues from `checkpoint` if there is one."""
+    `widths`: what was removed, for recipes that repair in closed form before they train.
+    """
     started = time.monotonic()
     config, recipe, primary = job.config, job.recipe, job.task.primary
     train, val, _ = loaders(job.data, config.batch_size, config.seed)
     before = scalars(job.task.evaluate(pruned, val))
     primary = job.task.primary or primary
     SCHEDULES[recipe.schedule](pruned, config.seed)
+    if widths is not None:
+        repair(job, pruned, widths)
     from_scratch = recipe.schedule == "at_init"
     if not from_scratch and recipe.recover.reestimate:
         batchnorm.reestimate(pruned, calibration_batches(job.data, _BN_IMAGES, config.batch_size, config.seed))

@@ -1,17 +1,16 @@
 """The state of a fine-tuning between two epochs: one safetensors file, written whole, without pickle."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.errors import UsageError
+from edgeprune.files import disk_trouble, save_tensors
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,9 @@ class Checkpoint:
             for part, state in parts.items()
             for name, tensor in state.items()
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with disk_trouble(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata={"record": json.dumps(self.record)})
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            raise EnvironmentProblem(f"{path} cannot be written: {error}", "free some space or choose -o") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_tensors(tensors, path, json.dumps(self.record))
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

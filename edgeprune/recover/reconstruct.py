@@ -16,6 +16,7 @@ from edgeprune.graph import Widths
 from edgeprune.task import call
 
 DAMP = 0.01
+WIDEST = 8192  # inputs of a layer; the normal equations of wider ones take gigabytes
 _ROUNDING = 1e-5  # float32 activations of equal layers differ by less than this
 
 
@@ -31,9 +32,9 @@ def reconstruct(
     """Fit the weights of `pruned`, in place, so that its layers answer what the dense layers answer on `inputs`.
 
     Convolutions of one group and linear layers are fitted, each once, those first that run first; a layer whose inputs
-    did not change keeps its weights. `inputs`: batches as the networks take them; real images, others, or noise.
-    `damp`: ridge, relative to the mean of the diagonal, that pulls towards the inherited weights. Biases stay. Both
-    networks run in eval mode, on the CPU. Returns the fitted layers.
+    did not change, or with more than `WIDEST` weights an output, keeps its weights. `inputs`: batches as the networks
+    take them; real images, others, or noise. `damp`: ridge, relative to the mean of the diagonal, that pulls towards
+    the inherited weights. Biases stay. Both networks run in eval mode, on the CPU. Returns the fitted layers.
     """
     batches = list(inputs)
     modes = {module: module.training for network in (dense, pruned) for module in network.modules()}
@@ -42,6 +43,8 @@ def reconstruct(
     fitted = []
     try:
         for name in _order(pruned, batches[0]):
+            if pruned.get_submodule(name).weight[0].numel() > WIDEST:  # type: ignore[index]
+                continue
             rows = widths.kept.get(f"{name}.weight", {}).get(0)
             if _fit(dense, pruned, name, rows, batches, damp):
                 fitted.append(name)
@@ -86,12 +89,16 @@ def _fit(
             wanted = wanted - original.bias.reshape([-1] + [1] * (wanted.dim() - 2) * isinstance(layer, nn.Conv2d))
         target = wanted.double().movedim(1 if isinstance(layer, nn.Conv2d) else -1, 0).flatten(1)
         target = target if rows is None else target[list(rows)]
-        gram += seen @ seen.T
-        missing += (target - weight @ seen) @ seen.T
+        gram.addmm_(seen, seen.T)
+        missing.addmm_(target - weight @ seen, seen.T)
     if float(missing.norm()) <= _ROUNDING * float((weight @ gram).norm()):
         return False
     ridge = damp * gram.diagonal().mean().clamp_min(1e-30) * torch.eye(len(gram), dtype=torch.float64)
-    change = torch.linalg.lstsq(gram + ridge, missing.T).solution.T
+    factor, singular = torch.linalg.cholesky_ex(gram + ridge)
+    if singular:
+        change = torch.linalg.lstsq(gram + ridge, missing.T).solution.T
+    else:
+        change = torch.cholesky_solve(missing.T, factor).T
     layer.weight.copy_((weight + change).reshape(layer.weight.shape))
     return True
 

@@ -21,11 +21,9 @@ def render_prune(result: PruneResult) -> RenderableType:
         share = f"{amounts['pruned'] / amounts['dense']:.1%}" if amounts["dense"] else ""
         table.add_row(name, text.count(amounts["dense"]), text.count(amounts["pruned"]), share)
     groups = result.groups
-    head = Text(
-        f"{result.model}: {len(groups.pruned)} of {len(result.widths)} channel groups pruned, surgery proved "
-        f"(error {result.proof['max_rel_error']:.0e}). Not trained, not measured.",
-        style="bold",
-    )
+    done = f"{len(groups.pruned)} of {len(result.widths)} channel groups pruned"
+    proved = f", surgery proved (error {result.proof['max_rel_error']:.0e})" if groups.pruned else ""
+    head = Text(f"{result.model}: {done}{proved}. Not trained, not measured.", style="bold")
     lines = [Text(f"{note.name}: {note.dense} -> {note.kept}") for note in groups.pruned[:_SHOWN]]
     if len(groups.pruned) > _SHOWN:
         lines.append(Text(f"... and {len(groups.pruned) - _SHOWN} more; all of them with --json"))

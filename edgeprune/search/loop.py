@@ -187,6 +187,8 @@ class _Loop:
             try:
                 counts, step = self.solve(), "solve"
             except Infeasible as error:
+                if self.floor is None and self.reachable(error.choice):
+                    return "only the floor meets the budget"
                 return f"the floor is above the budget: {error.message}"
             if any(counts == r.counts for r in self.rounds):
                 found = self.finer()

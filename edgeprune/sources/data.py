@@ -58,7 +58,9 @@ def load_data(
     kind, _, place = spec.partition(":")
     if kind in ("builtin", "fashion-mnist") and image_size is not None:
         raise UsageError(f"--image-size does not apply to {spec}", "leave it out")
-    if kind == "builtin" and place == "digits":
+    if kind == "builtin" and place != "digits":
+        raise UsageError(f"unknown data {spec!r}", "the only data that come along are builtin:digits")
+    if kind == "builtin":
         data = digits.load(mean, std, seed)
     elif kind == "fashion-mnist":
         data = fashion_mnist.load(place, mean, std, seed)

@@ -11,13 +11,15 @@ DEFAULT_SHAPE = "3x224x224"
 
 
 def example_inputs(shapes: Sequence[str]) -> tuple[Tensor, ...]:
-    """One float32 tensor (1, C, H, W) of noise a shape, such as "3x224x224" (the batch is added). Raises UsageError."""
+    """One float32 tensor (1, C, H, W) of noise a shape, such as "3x224x224" or "1,3,224,224". Raises UsageError."""
     return tuple(_noise(text, seed) for seed, text in enumerate(shapes or (DEFAULT_SHAPE,)))
 
 
 def _noise(text: str, seed: int) -> Tensor:
     try:
         shape = [int(part) for part in text.lower().replace(",", "x").split("x")]
+        if len(shape) == 4 and shape[0] == 1:
+            shape = shape[1:]  # the batch was written too
         if min(shape) < 1:
             raise ValueError(text)
     except ValueError as error:

@@ -68,8 +68,12 @@ def _missing(graph: Any) -> list[str]:
 def _free_batch(graph: Any) -> None:
     """Let networks that were exported for one image take batches: a Reshape to (1, ...) copies its input's batch."""
     import onnx
+    import onnx.shape_inference
 
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
+    described = onnx.shape_inference.infer_shapes(graph).graph
+    known = [*described.input, *described.value_info, *described.output]
+    single = {v.name for v in known if [d.dim_value for d in v.type.tensor_type.shape.dim][:1] == [1]}
     for node in graph.graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
@@ -77,7 +81,7 @@ def _free_batch(graph: Any) -> None:
         zeros_copy = not any(a.name == "allowzero" and a.i for a in node.attribute) or 0 not in shape
         if zeros_copy:
             del node.attribute[:]  # allowzero, which onnx2torch lacks, means nothing here
-        if zeros_copy and len(shape) > 1 and shape[0] == 1:
+        if zeros_copy and node.input[0] in single and len(shape) > 1 and shape[0] == 1:
             shape[0] = 0
             name = f"{node.input[1]}_any_batch_of_{node.output[0]}"
             graph.graph.initializer.append(onnx.numpy_helper.from_array(shape, name))

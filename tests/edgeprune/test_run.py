@@ -71,7 +71,7 @@ def test_full_disk_is_an_environment_problem_that_names_the_file(tmp_path, monke
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(EnvironmentProblem, match="No space left") as caught:
         write_text(tmp_path / "report.html", "x")
-    assert "--resume" in caught.value.cure
+    assert "Free some space" in caught.value.cure
     assert list(tmp_path.iterdir()) == []
 
 
