@@ -61,6 +61,7 @@ def search() -> dict[str, Any]:
     from edgeprune.pipeline.job import job_from_config
     from edgeprune.pipeline.stages import dense_stage
     from edgeprune.progress import LoggedProgress
+    from edgeprune.recover import batchnorm
     from edgeprune.run import Run
 
     settings = {"model": "torchvision:mobilenet_v2", "data": f"{folder}/noise.py:make", "latency": "50%"}
@@ -71,6 +72,7 @@ def search() -> dict[str, Any]:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0.0, 0.5)
+    batchnorm.reestimate(job.model, [(x, None) for x in torch.randn(4, 8, 3, 224, 224)])
     traced = trace(job.model, job.example_inputs)
     coupling = find_groups(traced)
     run = Run.open(folder / f"run-{time.time_ns()}", config, resume=False)
