@@ -1,5 +1,7 @@
 """The command line: one file per command. Nothing heavy is imported before a command runs."""
 
+import sys
+
 import typer
 
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
@@ -47,4 +49,15 @@ def _top(
 
 def main() -> None:
     """Entry point of the `edgeprune` program."""
-    app()
+    if "--json" not in sys.argv[1:]:
+        app()
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:  # click's own, which typer brings along under a name that changes
+        if not hasattr(error, "format_message"):
+            raise
+        from edgeprune.cli.failure import tell
+
+        tell(error.format_message(), "See `edgeprune COMMAND --help`.", 2, as_json=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

@@ -23,7 +23,7 @@ def reported(as_json: bool, *, resumable: bool = False) -> Iterator[None]:
         raise
     except KeyboardInterrupt as stop:
         cure = "Run the same command with --resume to go on from here." if resumable else ""
-        _tell("Interrupted.", cure, INTERRUPTED, as_json)
+        tell("Interrupted.", cure, INTERRUPTED, as_json)
         raise typer.Exit(INTERRUPTED) from stop
     except Exception as error:
         from edgeprune.errors import explain
@@ -31,7 +31,7 @@ def reported(as_json: bool, *, resumable: bool = False) -> Iterator[None]:
         problem = explain(error)
         if problem is None:
             traceback.print_exc(file=sys.stderr)
-            _tell(
+            tell(
                 f"This is a bug in EdgePrune: {type(error).__name__}: {error}",
                 "Please report it with the lines above.",
                 1,
@@ -39,11 +39,12 @@ def reported(as_json: bool, *, resumable: bool = False) -> Iterator[None]:
             )
             raise typer.Exit(1) from error
         again = " Then run again with --resume." if resumable and problem.cure.startswith("Free some space") else ""
-        _tell(problem.message, problem.cure + again, problem.exit_code, as_json)
+        tell(problem.message, problem.cure + again, problem.exit_code, as_json)
         raise typer.Exit(problem.exit_code) from error
 
 
-def _tell(message: str, cure: str, code: int, as_json: bool) -> None:
+def tell(message: str, cure: str, code: int, as_json: bool) -> None:
+    """Message and cure on stderr, and if asked the one JSON object of a failure on stdout."""
     from rich.console import Console
     from rich.text import Text
 

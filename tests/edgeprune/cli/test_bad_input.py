@@ -1,6 +1,8 @@
 """Bad input: the exit code, what was found, what to do; no traceback, no run directory."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +201,15 @@ def test_macs_below_the_floor_name_it(cli, given):
     assert (done.exit_code, error["exit_code"]) == (4, 4)
     assert "floor" in error["message"]
     assert "--plan" in error["cure"]
+
+
+@pytest.mark.parametrize("words", [["optimize", "--latncy", "50%"], ["optimise"], ["prune"], ["init", "a", "b"]])
+def test_json_holds_for_options_that_do_not_exist(words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeprune", *words, "--json"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert error["message"]
+    assert error["message"].split()[0] in done.stderr
