@@ -1,9 +1,11 @@
 """Progress on stderr: a bar with the best value so far and the time left; plain lines when it is not a terminal."""
 
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,16 +17,43 @@ from edgeprune.progress import Progress
 _PLAIN_EVERY_S = 15.0
 
 
+@contextmanager
+def _stopped() -> Iterator[Callable[[], None]]:
+    """A check that raises KeyboardInterrupt if Ctrl-C was pressed: Python loses one that falls into a destructor."""
+    pressed = False
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _BarProgress:
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: Bars, check: Callable[[], None]) -> None:
         self._bars = bars
+        self._check = check
         self._task: TaskID | None = None
 
     def stage(self, title: str) -> None:
+        self._check()
         self._close()
         self._task = self._bars.add_task(title, total=None, text="")
 
     def advance(self, done: float, total: float, text: str = "") -> None:
+        self._check()
         if self._task is not None:
             self._bars.update(self._task, completed=done, total=total, text=text)
 
@@ -40,14 +69,17 @@ class _BarProgress:
 
 
 class _PlainProgress:
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, check: Callable[[], None]) -> None:
         self._console = console
+        self._check = check
         self._last = 0.0
 
     def stage(self, title: str) -> None:
+        self._check()
         self._line(f"{title} ...")
 
     def advance(self, done: float, total: float, text: str = "") -> None:
+        self._check()
         if time.monotonic() - self._last > _PLAIN_EVERY_S:
             self._line(f"  {done:g}/{total:g} {text}")
 
@@ -64,7 +96,8 @@ def make_progress() -> Iterator[Progress]:
     """The progress display that fits stderr."""
     console = Console(stderr=True)
     if not sys.stderr.isatty():
-        yield _PlainProgress(console)
+        with _stopped() as check:
+            yield _PlainProgress(console, check)
         return
     # the conversion libraries are silenced by pointing descriptor 2 elsewhere; the bar keeps one of its own
     console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
@@ -75,7 +108,7 @@ def make_progress() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
-        progress = _BarProgress(bars)
+    with _stopped() as check, Bars(*columns, console=console, transient=True) as bars:
+        progress = _BarProgress(bars, check)
         yield progress
         progress._close()
