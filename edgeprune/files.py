@@ -56,6 +56,23 @@ def whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or folder, such as an .mlpackage. Raises OSError."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file or folder to `target`, whole or not at all, over what is there. Raises EnvironmentProblem."""
+    with whole(target) as partial:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy(source, partial)
+        if target.is_dir():
+            shutil.rmtree(target)
+
+
 def save_tensors(tensors: dict[str, "Tensor"], path: Path, record: str | None = None) -> None:
     """Write a .safetensors file, whole or not at all, `record` in its metadata. Raises EnvironmentProblem."""
     from safetensors import SafetensorError

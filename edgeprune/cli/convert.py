@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeprune.cli.options import option
+
 EPILOG = """[bold]Examples[/bold]
 
 Several formats, proved on the digits of scikit-learn:
@@ -25,10 +27,6 @@ Any architecture, without data: random inputs of this shape, and weights worth c
 _IN, _HOW, _OUT = "Model and data", "Conversion", "Output"
 
 
-def _option(*flags: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*flags, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
 def convert(
     model: Annotated[
         str,
@@ -38,32 +36,32 @@ def convert(
         ),
     ],
     to: Annotated[
-        str, _option("--to", help="litert,executorch,coreml,onnx: one or several.", panel=_HOW, metavar="LIST")
+        str, option("--to", help="litert,executorch,coreml,onnx: one or several.", panel=_HOW, metavar="LIST")
     ],
     weights: Annotated[
         Path | None,
-        _option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
+        option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
     ] = None,
     data: Annotated[
         str | None,
-        _option("--data", help="Judge (and calibrate) on this; a run knows its own.", panel=_IN, metavar="SPEC"),
+        option("--data", help="Judge (and calibrate) on this; a run knows its own.", panel=_IN, metavar="SPEC"),
     ] = None,
     input_shape: Annotated[
         str | None,
-        _option("--input-shape", help="Instead of data: random inputs, 1,3,224,224.", panel=_IN, metavar="N,C,H,W"),
+        option("--input-shape", help="Instead of data: random inputs, 1,3,224,224.", panel=_IN, metavar="N,C,H,W"),
     ] = None,
     image_size: Annotated[
-        int | None, _option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
+        int | None, option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
     ] = None,
     mean: Annotated[
-        str | None, _option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X")
+        str | None, option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X")
     ] = None,
     std: Annotated[
-        str | None, _option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X")
+        str | None, option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X")
     ] = None,
     quantize: Annotated[
         str | None,
-        _option(
+        option(
             "--quantize",
             help="fp16, int8, int8-weights, palettize (Core ML, 6 bits) or none; default none, Core ML fp16.",
             panel=_HOW,
@@ -71,37 +69,37 @@ def convert(
         ),
     ] = None,
     via: Annotated[
-        str, _option("--via", help="LiteRT: litert-torch (default) or onnx2tf (`make onnx2tf`).", panel=_HOW)
+        str, option("--via", help="LiteRT: litert-torch (default) or onnx2tf (`make onnx2tf`).", panel=_HOW)
     ] = "litert-torch",
     backend: Annotated[
-        str, _option("--backend", help="ExecuTorch: xnnpack (default), coreml, vulkan or qnn.", panel=_HOW)
+        str, option("--backend", help="ExecuTorch: xnnpack (default), coreml, vulkan or qnn.", panel=_HOW)
     ] = "xnnpack",
     allow_portable: Annotated[
-        bool, _option("--allow-portable", help="ExecuTorch: let refused operations run slowly.", panel=_HOW)
+        bool, option("--allow-portable", help="ExecuTorch: let refused operations run slowly.", panel=_HOW)
     ] = False,
-    nhwc: Annotated[bool, _option("--nhwc", help="LiteRT: images enter as (N, H, W, C).", panel=_HOW)] = False,
+    nhwc: Annotated[bool, option("--nhwc", help="LiteRT: images enter as (N, H, W, C).", panel=_HOW)] = False,
     image_input: Annotated[
-        bool, _option("--image-input", help="Core ML: take an image, and normalise it inside.", panel=_HOW)
+        bool, option("--image-input", help="Core ML: take an image, and normalise it inside.", panel=_HOW)
     ] = False,
     calibration: Annotated[
-        int, _option("--calibration", help="Images that int8 is calibrated on (default 256).", panel=_HOW, metavar="N")
+        int, option("--calibration", help="Images that int8 is calibrated on (default 256).", panel=_HOW, metavar="N")
     ] = 256,
     check: Annotated[
         int,
-        _option("--check", help="Validation images a reduced file is judged on (2000).", panel=_HOW, metavar="N"),
+        option("--check", help="Validation images a reduced file is judged on (2000).", panel=_HOW, metavar="N"),
     ] = 2000,
     output: Annotated[
-        Path, _option("-o", "--output", help="Folder for the files (default converted).", panel=_OUT, metavar="DIR")
+        Path, option("-o", "--output", help="Folder for the files (default converted).", panel=_OUT, metavar="DIR")
     ] = Path("converted"),
     name: Annotated[
-        str | None, _option("--name", help="Name of the files without suffix.", panel=_OUT, metavar="NAME")
+        str | None, option("--name", help="Name of the files without suffix.", panel=_OUT, metavar="NAME")
     ] = None,
     jobs: Annotated[
-        int | None, _option("--jobs", help="Formats at a time (default: one a core).", panel=_OUT, metavar="N")
+        int | None, option("--jobs", help="Formats at a time (default: one a core).", panel=_OUT, metavar="N")
     ] = None,
-    fresh: Annotated[bool, _option("--fresh", help="Convert again, whatever is remembered.", panel=_OUT)] = False,
+    fresh: Annotated[bool, option("--fresh", help="Convert again, whatever is remembered.", panel=_OUT)] = False,
     json: Annotated[
-        bool, _option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
+        bool, option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
     ] = False,
 ) -> None:
     """Convert a network to mobile formats, look into every file, and prove it on real inputs."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeprune.cli.options import option
+
 EPILOG = """[bold]Examples[/bold]
 
 Halve the measured latency on this machine (what `make demo` runs):
@@ -30,14 +32,10 @@ A slimmer Core ML package (nothing is measured off a phone):
 _IN, _GOAL, _HOW, _OUT = "Model and data", "Target and budget", "Method", "Output"
 
 
-def _option(*flags: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*flags, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
 def optimize(
     model: Annotated[
         str | None,
-        _option(
+        option(
             "--model",
             help="torchvision:NAME, timm:NAME, builtin:resnet20, file.py:function, pkg.mod:function, x.pt2, x.onnx.",
             panel=_IN,
@@ -46,11 +44,11 @@ def optimize(
     ] = None,
     weights: Annotated[
         Path | None,
-        _option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
+        option("--weights", help="Trained weights: .safetensors or a state dict.", panel=_IN, metavar="FILE"),
     ] = None,
     data: Annotated[
         str | None,
-        _option(
+        option(
             "--data",
             help="builtin:digits, folder:DIR, fashion-mnist:DIR or file.py:function.",
             panel=_IN,
@@ -58,49 +56,49 @@ def optimize(
         ),
     ] = None,
     task: Annotated[
-        str | None, _option("--task", help="file.py:Task instead of classification.", panel=_IN, metavar="SPEC")
+        str | None, option("--task", help="file.py:Task instead of classification.", panel=_IN, metavar="SPEC")
     ] = None,
     image_size: Annotated[
-        int | None, _option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
+        int | None, option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
     ] = None,
     mean: Annotated[
         str | None,
-        _option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X[,Y,Z]"),
+        option("--mean", help="Normalisation mean: 0.45 or 0.485,0.456,0.406.", panel=_IN, metavar="X[,Y,Z]"),
     ] = None,
     std: Annotated[
-        str | None, _option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X[,Y,Z]")
+        str | None, option("--std", help="Normalisation deviation, one value or three.", panel=_IN, metavar="X[,Y,Z]")
     ] = None,
     long_tail: Annotated[
         float | None,
-        _option(
+        option(
             "--long-tail", help="Cut the training data to this imbalance ratio, e.g. 100.", panel=_IN, metavar="RATIO"
         ),
     ] = None,
     target: Annotated[
-        str | None, _option("--target", help="host (default), android or ios.", panel=_GOAL, metavar="TARGET")
+        str | None, option("--target", help="host (default), android or ios.", panel=_GOAL, metavar="TARGET")
     ] = None,
     latency: Annotated[
         str | None,
-        _option("--latency", help="20ms, 0.02s, 50fps, or 50% of the dense network's.", panel=_GOAL, metavar="BUDGET"),
+        option("--latency", help="20ms, 0.02s, 50fps, or 50% of the dense network's.", panel=_GOAL, metavar="BUDGET"),
     ] = None,
     memory: Annotated[
-        str | None, _option("--memory", help="Peak memory: 30MB or 50%.", panel=_GOAL, metavar="BUDGET")
+        str | None, option("--memory", help="Peak memory: 30MB or 50%.", panel=_GOAL, metavar="BUDGET")
     ] = None,
     file_size: Annotated[
-        str | None, _option("--file-size", help="Size of the file: 4MB or 50%.", panel=_GOAL, metavar="BUDGET")
+        str | None, option("--file-size", help="Size of the file: 4MB or 50%.", panel=_GOAL, metavar="BUDGET")
     ] = None,
     macs: Annotated[
-        str | None, _option("--macs", help="Multiply-accumulates: 300M or 50%.", panel=_GOAL, metavar="BUDGET")
+        str | None, option("--macs", help="Multiply-accumulates: 300M or 50%.", panel=_GOAL, metavar="BUDGET")
     ] = None,
     runtime: Annotated[
-        str | None, _option("--runtime", help="litert (default) or executorch.", panel=_GOAL, metavar="NAME")
+        str | None, option("--runtime", help="litert (default) or executorch.", panel=_GOAL, metavar="NAME")
     ] = None,
     threads: Annotated[
-        int | None, _option("--threads", help="Threads of the runtime (default 1).", panel=_GOAL, metavar="N")
+        int | None, option("--threads", help="Threads of the runtime (default 1).", panel=_GOAL, metavar="N")
     ] = None,
     recipe: Annotated[
         str | None,
-        _option(
+        option(
             "--recipe",
             help="beta-rank (default), precropping, obspa, l1, ...; see docs/recipes.md.",
             panel=_HOW,
@@ -108,11 +106,11 @@ def optimize(
         ),
     ] = None,
     score: Annotated[
-        str | None, _option("--score", help="Criterion instead of the recipe's.", panel=_HOW, metavar="NAME")
+        str | None, option("--score", help="Criterion instead of the recipe's.", panel=_HOW, metavar="NAME")
     ] = None,
     allocate: Annotated[
         str | None,
-        _option(
+        option(
             "--allocate",
             help="latency, uniform, global or precropping instead of the recipe's.",
             panel=_HOW,
@@ -121,11 +119,11 @@ def optimize(
     ] = None,
     multiple: Annotated[
         int | None,
-        _option("--multiple", help="Widths are multiples of this (default 8, or 4).", panel=_HOW, metavar="N"),
+        option("--multiple", help="Widths are multiples of this (default 8, or 4).", panel=_HOW, metavar="N"),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--keep",
             help="Layers that keep their channels, e.g. 'features.0*', 'conv1=24', 'head=50%'; may be repeated.",
             panel=_HOW,
@@ -133,48 +131,48 @@ def optimize(
         ),
     ] = None,
     min_channels: Annotated[
-        int | None, _option("--min-channels", help="No channel group gets narrower.", panel=_HOW, metavar="N")
+        int | None, option("--min-channels", help="No channel group gets narrower.", panel=_HOW, metavar="N")
     ] = None,
     max_ratio: Annotated[
         float | None,
-        _option("--max-ratio", help="Largest share of a group that may go (default 1).", panel=_HOW, metavar="SHARE"),
+        option("--max-ratio", help="Largest share of a group that may go (default 1).", panel=_HOW, metavar="SHARE"),
     ] = None,
     epochs: Annotated[
         int | None,
-        _option("--epochs", help="Epochs of training (mostly 10).", panel=_HOW, metavar="N"),
+        option("--epochs", help="Epochs of training (mostly 10).", panel=_HOW, metavar="N"),
     ] = None,
     calibration: Annotated[
         str | None,
-        _option("--calibration", help="Data for recipes that repair without training.", panel=_HOW, metavar="SPEC"),
+        option("--calibration", help="Data for recipes that repair without training.", panel=_HOW, metavar="SPEC"),
     ] = None,
     batch_size: Annotated[
-        int | None, _option("--batch-size", help="Images a training step (default 128).", panel=_HOW, metavar="N")
+        int | None, option("--batch-size", help="Images a training step (default 128).", panel=_HOW, metavar="N")
     ] = None,
     lr: Annotated[
-        float | None, _option("--lr", help="Peak learning rate instead of the recipe's.", panel=_HOW, metavar="RATE")
+        float | None, option("--lr", help="Peak learning rate instead of the recipe's.", panel=_HOW, metavar="RATE")
     ] = None,
     seed: Annotated[
-        int | None, _option("--seed", help="Seed of all randomness (default 0).", panel=_HOW, metavar="N")
+        int | None, option("--seed", help="Seed of all randomness (default 0).", panel=_HOW, metavar="N")
     ] = None,
     accelerator: Annotated[
         str | None,
-        _option("--accelerator", help="auto (default), cpu, cuda or mps, for training.", panel=_HOW, metavar="NAME"),
+        option("--accelerator", help="auto (default), cpu, cuda or mps, for training.", panel=_HOW, metavar="NAME"),
     ] = None,
     formats: Annotated[
         str | None,
-        _option("--formats", help="litert,executorch,coreml (default: all three).", panel=_OUT, metavar="LIST"),
+        option("--formats", help="litert,executorch,coreml (default: all three).", panel=_OUT, metavar="LIST"),
     ] = None,
     output: Annotated[
         Path | None,
-        _option("-o", "--output", help="Run directory (default runs/MODEL-TARGET-BUDGET).", panel=_OUT, metavar="DIR"),
+        option("-o", "--output", help="Run directory (default runs/MODEL-TARGET-BUDGET).", panel=_OUT, metavar="DIR"),
     ] = None,
-    resume: Annotated[bool, _option("--resume", help="Finish an interrupted run.", panel=_OUT)] = False,
+    resume: Annotated[bool, option("--resume", help="Finish an interrupted run.", panel=_OUT)] = False,
     plan: Annotated[
-        bool, _option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
+        bool, option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
     ] = False,
     config: Annotated[
         Path | None,
-        _option(
+        option(
             "--config",
             help="Settings file (default: edgeprune.yaml, if there is one here).",
             panel=_OUT,
@@ -182,7 +180,7 @@ def optimize(
         ),
     ] = None,
     json: Annotated[
-        bool, _option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
+        bool, option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
     ] = False,
 ) -> None:
     """Return the most accurate slimmer network that meets the budget, measured on the target."""

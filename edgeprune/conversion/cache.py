@@ -14,7 +14,7 @@ from typing import Any
 from converters.artifact import sha256, size_bytes
 from edgeprune.conversion.read_files import Fingerprints, unchanged
 from edgeprune.conversion.request import Request
-from edgeprune.files import whole
+from edgeprune.files import copy, copy_whole
 
 LIMIT_BYTES = 2 * 2**30
 
@@ -37,7 +37,7 @@ def lookup(request: Request) -> dict[str, Any] | None:
     if not kept.exists() or not unchanged(record["files"]) or sha256(kept) != outcome["artifact"]["sha256"]:
         return None
     os.utime(entry)
-    place(kept, request.path)
+    copy_whole(kept, request.path)
     return {**outcome, "artifact": {**outcome["artifact"], "path": str(request.path)}, "cached": True}
 
 
@@ -47,7 +47,7 @@ def store(request: Request, outcome: dict[str, Any], files: Fingerprints) -> Non
     partial = entry.with_name(f".{entry.name}.{uuid.uuid4().hex[:8]}")
     try:
         partial.mkdir(parents=True)
-        _copy(request.path, partial / request.path.name)
+        copy(request.path, partial / request.path.name)
         record = json.dumps({"outcome": outcome, "files": files})
         (partial / "record.json").write_text(record, encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)
@@ -55,22 +55,6 @@ def store(request: Request, outcome: dict[str, Any], files: Fingerprints) -> Non
         _shrink()
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def place(source: Path, target: Path) -> None:
-    """Copy a file or folder to `target`, whole or not at all. Raises EnvironmentProblem."""
-    with whole(target) as partial:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(source, partial)
-        if target.is_dir():
-            shutil.rmtree(target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copyfile(source, target)
 
 
 def _shrink() -> None:

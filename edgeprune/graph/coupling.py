@@ -137,7 +137,7 @@ class Coupling:
 
     def broken_nodes(self, mask: Tensor) -> list[str]:
         """Nodes whose kept mask is not the outer product of one mask an axis."""
-        return [name for name, labels in self.labels.items() if not all(_rectangular(t, mask) for t in _leaves(labels))]
+        return [name for name, labels in self.labels.items() if not all(_rectangular(t, mask) for t in leaves(labels))]
 
     def _prunable(self, name: str) -> ChannelGroup:
         group = self.groups.get(name)
@@ -154,10 +154,11 @@ def _width(parts: tuple[AxisPart, ...], counts: dict[str, int]) -> int:
     )
 
 
-def _leaves(labels: Any) -> list[Tensor]:
+def leaves(labels: Any) -> list[Tensor]:
+    """The label tensors of a node, which may have several outputs."""
     if isinstance(labels, Tensor):
         return [labels]
-    return [leaf for part in labels for leaf in _leaves(part)] if isinstance(labels, tuple) else []
+    return [leaf for part in labels for leaf in leaves(part)] if isinstance(labels, tuple) else []
 
 
 def _rectangular(labels: Tensor, mask: Tensor) -> bool:

@@ -1,7 +1,9 @@
 """The search stage: score the channels, choose the widths in the closed loop, prove the surgery."""
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from torch import Tensor
 
@@ -49,7 +51,8 @@ def search_stage(
     if found is not None:
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
-    outcome, multiple = _search_in_steps(job, traced, coupling, dense, files, scores, scale)
+    search_by = partial(_search, job, traced, coupling, dense, files, scores, scale)
+    outcome, multiple = _search_in_steps(job, dense, search_by)
     job.progress.note(f"widths chosen: {outcome.reason}")
     _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
     counts = {group: count for group, count in outcome.counts.items() if group not in proof.frozen}
@@ -126,30 +129,22 @@ def budget_limits(
     return limits
 
 
-def _search_in_steps(
-    job: Job,
-    traced: Trace,
-    coupling: Coupling,
-    dense: DenseStage,
-    files: dict[str, Proved],
-    scores: dict[str, Tensor],
-    scale: float,
-) -> tuple[SearchResult, int]:
+def _search_in_steps(job: Job, dense: DenseStage, search_by: Callable[[int], SearchResult]) -> tuple[SearchResult, int]:
     """The first search, from coarse to fine steps of the widths, that meets the budget; else the closest one.
 
     Raises BudgetNotMet, with the floor, when no step has a candidate.
     """
     missed: list[tuple[SearchResult, int]] = []
     for multiple in job.config.multiples():
-        outcome = _search(job, traced, coupling, dense, files, scores, scale, multiple)
+        outcome = search_by(multiple)
         if outcome.met:
             return outcome, multiple
         if outcome.floor is None and outcome.rounds:
             missed.append((outcome, multiple))
-        problem = _below_floor(job, outcome, dense, multiple)
         if multiple != job.config.multiples()[-1]:
             job.progress.note(f"nothing in multiples of {multiple} meets the budget ({outcome.reason}): finer steps")
     if not missed:
+        problem = _below_floor(job, outcome, dense, multiple)
         raise BudgetNotMet(problem, "Give a larger budget; --plan shows what is in reach.")
     return min(missed, key=lambda pair: pair[0].measured.upper if pair[0].measured else math.inf)
 

@@ -7,9 +7,9 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
 from edgeprune.graph import ChannelGroup, Coupling
+from edgeprune.graph.coupling import leaves
 from edgeprune.graph.space import core
 
 _COLOURS = ("#bcd7f5", "#f7d9a8", "#c8e6c2", "#e3c9ee", "#f5c2c2", "#c5ece7", "#eee7a8", "#d8cfc4")
@@ -82,16 +82,10 @@ def node_data(coupling: Coupling) -> dict[str, Any]:
     results = {}
     for node, labels in coupling.labels.items():
         found: dict[str, None] = {}
-        for tensor in _leaves(labels):
+        for tensor in leaves(labels):
             if tensor.numel():
                 components = torch.unique(coupling.component[core(tensor)[0]])
                 found.update(dict.fromkeys(owner[c] for c in components.tolist() if c in owner))
         if found:
             results[node] = {"value": ", ".join(found), "bgColor": colour[next(iter(found))]}
     return {"graph": {"results": results}}
-
-
-def _leaves(labels: Any) -> list[Tensor]:
-    if isinstance(labels, Tensor):
-        return [labels]
-    return [leaf for part in labels for leaf in _leaves(part)] if isinstance(labels, tuple | list) else []
