@@ -50,7 +50,7 @@ def report() -> str:
         for r in rows
     ]  # fmt: skip
     heading = ["seed", "dense", "pruned", "latency, % of dense", "met", "files", "run, s"]
-    return "ResNet-8, latency budget 50 %, LiteRT, 1 thread, 10 epochs.\n\n" + table.markdown(heading, body)
+    return "ResNet-8, latency budget 50 %, LiteRT, 1 thread, 10 epochs, batches of 32 (1295 training images).\n\n" + table.markdown(heading, body)
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def theirs(seed: int, budget: str) -> dict[str, Any]:
         first = converters.convert(dense, (example,), "litert", Path(folder) / "dense.tflite")
         second = converters.convert(pruned, (example,), "litert", Path(folder) / "pruned.tflite")
         reference, candidate, measured = host.compare(first, second)
-    _, _, test = loaders(data, config.batch_size, seed)
+    _, _, test = loaders(data, job.batch_size, seed)
     assert test is not None
     return {
         "accuracy": task.evaluate(pruned, test)["accuracy"],

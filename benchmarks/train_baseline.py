@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from edgeprune.recover.finetune import finetune
 from edgeprune.recover.scratch import reinitialise
-from edgeprune.sources.batches import loaders
+from edgeprune.sources.batches import default_batch_size, loaders
 from edgeprune.sources.data import load_data
 from edgeprune.sources.models import load_model
 from edgeprune.task import Classification
@@ -24,7 +24,7 @@ def train(model_spec: str, data_spec: str, epochs: int, lr: float, seed: int, ou
     data = load_data(data_spec, seed=seed)
     model = load_model(model_spec, num_classes=len(data.class_names), in_channels=data.input_shape[0])
     reinitialise(model, seed)
-    train_batches, val_batches, _ = loaders(data, 128, seed)
+    train_batches, val_batches, _ = loaders(data, default_batch_size(data), seed)
     task = Classification(len(data.class_names), data.class_names)
     started = time.monotonic()
 

@@ -70,7 +70,9 @@ class Config(BaseModel):
         None, ge=0, description="epochs of fine-tuning (or of training from scratch), instead of the recipe's"
     )
     calibration: str | None = Field(None, description="data that a closed-form repair sees instead of training images")
-    batch_size: int = Field(128, ge=2, description="images a training step")
+    batch_size: int | None = Field(
+        None, ge=2, description="images a training step (default: 128, fewer where train has under 5120 images)"
+    )
     lr: float | None = Field(None, gt=0, description="peak learning rate, instead of the recipe's")
     seed: int = Field(0, ge=0, description="seed of all randomness")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where training runs")

@@ -146,7 +146,8 @@ def optimize(
         option("--calibration", help="Data for recipes that repair without training.", panel=_HOW, metavar="SPEC"),
     ] = None,
     batch_size: Annotated[
-        int | None, option("--batch-size", help="Images a training step (default 128).", panel=_HOW, metavar="N")
+        int | None,
+        option("--batch-size", help="Images a training step (128, fewer of few).", panel=_HOW, metavar="N"),
     ] = None,
     lr: Annotated[
         float | None, option("--lr", help="Peak learning rate instead of the recipe's.", panel=_HOW, metavar="RATE")

@@ -13,7 +13,7 @@ from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
-from edgeprune.sources.batches import gather
+from edgeprune.sources.batches import default_batch_size, gather
 from edgeprune.sources.data import Data, is_loader, load_data
 from edgeprune.sources.models import load_model
 from edgeprune.task import Classification, Task, load_task
@@ -36,6 +36,11 @@ class Job:
     command: str
     example: tuple[Tensor, ...] | None = None
     calibration: Data | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Images a training step: as set, else by the number of training images."""
+        return self.config.batch_size or default_batch_size(self.data)
 
     @property
     def example_inputs(self) -> tuple[Tensor, ...]:

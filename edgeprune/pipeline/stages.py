@@ -37,7 +37,7 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, dic
     if found is not None:
         stage = DenseStage(**found)
         return stage, reload_files(run, stage.files)
-    _, val, _ = loaders(job.data, job.config.batch_size, job.config.seed)
+    _, val, _ = loaders(job.data, job.batch_size, job.config.seed)
     metrics = scalars(job.task.evaluate(job.model, val))
     job.progress.note(f"dense: val {job.task.primary} {metrics[job.task.primary]:.4f}")
     files = convert_and_prove(job, job.model, "dense", run.artifacts)

@@ -32,7 +32,7 @@ def tool_versions() -> dict[str, str]:
 
 def final_metrics(job: Job, networks: list[nn.Module]) -> tuple[str, list[dict[str, Any]]]:
     """Metrics of each network on test, which is read here and nowhere else; on val where there is no test."""
-    _, val, test = loaders(job.data, job.config.batch_size, job.config.seed)
+    _, val, test = loaders(job.data, job.batch_size, job.config.seed)
     split = val if test is None else test
     return ("val" if test is None else "test"), [job.task.evaluate(network, split) for network in networks]
 

@@ -45,7 +45,7 @@ def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None
     """
     started = time.monotonic()
     config, recipe, primary = job.config, job.recipe, job.task.primary
-    train, val, _ = loaders(job.data, config.batch_size, config.seed)
+    train, val, _ = loaders(job.data, job.batch_size, config.seed)
     before = scalars(job.task.evaluate(pruned, val))
     primary = job.task.primary or primary
     SCHEDULES[recipe.schedule](pruned, config.seed)
@@ -53,7 +53,7 @@ def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None
         repair(job, pruned, widths)
     from_scratch = recipe.schedule == "at_init"
     if not from_scratch and recipe.recover.reestimate:
-        batchnorm.reestimate(pruned, calibration_batches(job.data, _BN_IMAGES, config.batch_size, config.seed))
+        batchnorm.reestimate(pruned, calibration_batches(job.data, _BN_IMAGES, job.batch_size, config.seed))
     after_bn = scalars(job.task.evaluate(pruned, val))
     best_so_far = after_bn[primary]
 

@@ -91,7 +91,7 @@ def finetune(
     def finish(epoch: int, loss: float | None) -> None:
         nonlocal best_state
         metrics = task.evaluate(model, val_loader)
-        better = not history or metrics[task.primary] > best_of(history, task.primary).metrics[task.primary]
+        better = not history or metrics[task.primary] >= best_of(history, task.primary).metrics[task.primary]
         history.append(Epoch(epoch, loss, metrics))
         if better:
             best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -138,8 +138,8 @@ def finetune(
 
 
 def best_of(history: list[Epoch], primary: str) -> Epoch:
-    """The epoch with the highest primary metric, the earliest of equals."""
-    return max(history, key=lambda entry: entry.metrics[primary])
+    """The epoch with the highest primary metric, the latest of equals: it has seen the lower learning rate."""
+    return max(history, key=lambda entry: (entry.metrics[primary], entry.epoch))
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

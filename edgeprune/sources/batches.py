@@ -15,6 +15,7 @@ from edgeprune.sources.data import Data, is_loader, labels_of
 
 Batch = tuple[Any, Any]
 EVAL_BATCH = 500
+LARGEST_BATCH, SMALLEST_BATCH, STEPS = 128, 16, 40
 
 
 class Loader:
@@ -60,6 +61,16 @@ def gather(dataset: Any, indices: Tensor) -> Batch:
         each, targets = default_collate([dataset[index] for index in indices.tolist()])
         inputs = list(each) if isinstance(each, tuple | list) else [each]
     return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
+
+
+def default_batch_size(data: Data) -> int:
+    """128, halved down to 16 until an epoch has 40 steps: with few images too few steps train too little."""
+    if is_loader(data.train):
+        return LARGEST_BATCH
+    size = LARGEST_BATCH
+    while size > SMALLEST_BATCH and len(data.train) // size < STEPS:  # type: ignore[arg-type]
+        size //= 2
+    return size
 
 
 def loaders(

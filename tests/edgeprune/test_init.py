@@ -28,7 +28,7 @@ def test_uncommented_the_template_parses_to_the_defaults(tmp_path: Path) -> None
     file = tmp_path / "edgeprune.yaml"
     file.write_text(uncommented(template()))
     assert make_config({}, file) == Config()
-    assert read_config_file(file)["batch_size"] == 128
+    assert read_config_file(file)["threads"] == 1
 
 
 def test_as_written_it_sets_nothing(tmp_path: Path) -> None:

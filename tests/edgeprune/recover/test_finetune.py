@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from edgeprune.errors import UsageError
 from edgeprune.recover.distill import distillation_loss
 from edgeprune.recover.finetune import FinetuneResult, finetune, parameter_groups, warmup_cosine
 from edgeprune.recover.scratch import reinitialise
-from edgeprune.sources.batches import loaders
+from edgeprune.sources.batches import Loader, loaders
 from edgeprune.sources.cifar_resnet import CifarResNet
 from edgeprune.sources.data import load_data
 from edgeprune.task import Classification, make_task
@@ -58,6 +59,17 @@ def test_learns_digits_and_keeps_the_best_epoch() -> None:
     _, val, _ = loaders(load_data("builtin:digits"), 64)
     assert TASK.evaluate(model, val)["accuracy"] == result.best
     assert not model.training
+
+
+def test_the_latest_of_equal_epochs_stays() -> None:
+    """A handful of val images is soon all right; the epochs after that still learn, at a lower rate."""
+    model = small_net()
+    data = load_data("builtin:digits")
+    train, _, _ = loaders(data, 64)
+    result = finetune(model, train, Loader(Subset(data.val, range(20)), 20), TASK, epochs=8, lr=0.1)
+    equals = [entry.epoch for entry in result.history if entry.metrics["accuracy"] == result.best]
+    assert len(equals) > 1
+    assert result.best_epoch == equals[-1]
 
 
 def test_never_worse_than_before() -> None:

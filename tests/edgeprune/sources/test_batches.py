@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from edgeprune.sources.augment import Augmentation, black
-from edgeprune.sources.batches import Loader, calibration_batches, loaders
+from edgeprune.sources.batches import Loader, calibration_batches, default_batch_size, loaders
 from edgeprune.sources.data import Data, load_data
 from edgeprune.sources.user_data import wrap_data
 
@@ -37,6 +37,13 @@ def test_every_item_once_in_an_order_of_seed_and_epoch() -> None:
 def test_drop_last_keeps_whole_batches_and_a_small_set() -> None:
     assert [len(y) for _, y in Loader(numbered(25), 10, drop_last=True)] == [10, 10]
     assert [len(y) for _, y in Loader(numbered(5), 10, drop_last=True)] == [5]
+
+
+@pytest.mark.parametrize(("images", "size"), [(54_000, 128), (5120, 128), (5119, 64), (1295, 32), (600, 16), (40, 16)])
+def test_few_images_come_in_small_batches(images: int, size: int) -> None:
+    """40 steps an epoch: 5120 / 128 = 40, 1295 / 32 = 40.5; never fewer than 16 images a step."""
+    data = Data(numbered(images), numbered(4), None, (), (1, 1, 1), (0.0,), (1.0,), "numbers")
+    assert default_batch_size(data) == size
 
 
 def test_several_inputs_come_as_a_tuple() -> None:
