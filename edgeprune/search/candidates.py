@@ -56,11 +56,12 @@ def finer(
     fine: Menus,
     curves: Mapping[str, Curve],
     limits: Sequence[Limit],
+    shares: Mapping[str, float],
     least: Mapping[str, float],
 ) -> Choice | None:
     """`counts` with one group widened along `fine`, below its next entry of `menus`: the least loss that fits.
 
-    `least[name]` is the prediction that has to be exceeded for it to be worth a measurement. None when nothing fits.
+    `shares[name]` of each limit may be used (1 where missing). `least[name]` is the prediction that has to be exceeded for it to be worth a measurement. None when nothing fits.
     """
     best: Choice | None = None
     best_gain = 0.0
@@ -71,7 +72,7 @@ def finer(
             continue
         for width in (w for w in fine[g] if here < w < above):
             wider = {**counts, g: width}
-            if not _fits(wider, limits, {}) or any(m.predict(wider) <= least.get(m.name, 0.0) for m in limits):
+            if not _fits(wider, limits, shares) or any(m.predict(wider) <= least.get(m.name, 0.0) for m in limits):
                 continue
             before, after = curves[g]([here, width])
             if before - after > best_gain:

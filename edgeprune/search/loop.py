@@ -187,10 +187,10 @@ class _Loop:
             try:
                 counts, step = self.solve(), "solve"
             except Infeasible as error:
-                if self.floor is None and self.reachable(error.choice):
-                    return "only the floor meets the budget"
-                return f"the floor is above the budget: {error.message}"
-            if any(counts == r.counts for r in self.rounds):
+                if self.best() is None and not self.reachable(error.choice):
+                    return f"the floor is above the budget: {error.message}"
+                counts, step = None, ""
+            if counts is None or any(counts == r.counts for r in self.rounds):
                 found = self.finer()
                 if found is None:
                     return self.no_finer()
@@ -206,14 +206,16 @@ class _Loop:
         return f"{max_rounds} rounds"
 
     def finer(self) -> tuple[Choice, str] | None:
+        """A candidate one fine step wider than the best one, on predictions scaled to what that one measured."""
         best = self.best()
-        if best is None or self.latency is None:
+        if best is None or best.measured is None or self.latency is None:
             return None
         tried = [r.counts for r in self.rounds]
-        least = {self.latency.name: self.latency.predict(best.counts)}
+        predicted = self.latency.predict(best.counts)
+        least, shares = {self.latency.name: predicted}, {self.latency.name: predicted / best.measured.upper}
         for step in FINER_STEPS:
             fine = self.coupling.menu(step)
-            found = finer(best.counts, self.menus, fine, self.curves, self.limits, least)
+            found = finer(best.counts, self.menus, fine, self.curves, self.limits, shares, least)
             if found is not None and found not in tried:
                 return found, f"finer by {step}"
         return None
