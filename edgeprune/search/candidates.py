@@ -61,7 +61,8 @@ def finer(
 ) -> Choice | None:
     """`counts` with one group widened along `fine`, below its next entry of `menus`: the least loss that fits.
 
-    `shares[name]` of each limit may be used (1 where missing). `least[name]` is the prediction that has to be exceeded for it to be worth a measurement. None when nothing fits.
+    `shares[name]` of each limit may be used (1 where missing). `least[name]` is the prediction that has to be exceeded
+    for it to be worth a measurement. None when nothing fits.
     """
     best: Choice | None = None
     best_gain = 0.0

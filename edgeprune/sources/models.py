@@ -2,6 +2,7 @@
 
 import inspect
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def _build(spec: str, num_classes: int | None, in_channels: int | None) -> nn.Mo
     kind, colon, name = spec.partition(":")
     if colon and kind in _BUILDERS:
         return _BUILDERS[kind](name, num_classes, in_channels)
+    meant = get_close_matches(kind, list(_BUILDERS), n=1, cutoff=0.8)
+    if colon and meant and kind.isidentifier() and find_spec(kind) is None:
+        raise UsageError(f"unknown model {spec!r}", f"did you mean {meant[0]}:{name}?")
     if is_user_code(spec):
         model = call_with(load_object(spec), spec, num_classes=num_classes, in_channels=in_channels)
         if not isinstance(model, nn.Module):

@@ -1,6 +1,7 @@
 """Trained weights into a model: safetensors, or a state dict read with `weights_only=True`."""
 
 import pickle
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises UsageError if the file is missing, is no state dict, or holds NaN or infinity (the tensor is named).
     """
     if not path.is_file():
-        raise UsageError(f"there is no weights file {path}")
+        near = get_close_matches(path.name, [file.name for file in path.parent.glob("*")], n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "give a .safetensors file or a saved state dict"
+        raise UsageError(f"there is no weights file {path}", hint)
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

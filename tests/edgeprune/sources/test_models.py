@@ -69,12 +69,20 @@ def test_package_function() -> None:
         ("torchvision:resnet81", "torchvision:resnet18"),
         ("resnet20", "builtin:resnet20"),
         ("torchvision:mobilnet_v2", "torchvision:mobilenet_v2"),
+        ("torchvison:resnet18", "torchvision:resnet18"),
     ],
 )
 def test_unknown_names_are_answered_with_near_ones(spec: str, said: str) -> None:
     with pytest.raises(UsageError, match="unknown model") as caught:
         load_model(spec)
     assert said in caught.value.cure
+
+
+def test_a_weights_file_that_is_not_there_is_answered_with_a_near_one(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").touch()
+    with pytest.raises(UsageError, match="no weights file") as caught:
+        load_model("builtin:resnet8", str(tmp_path / "bset.safetensors"))
+    assert "best.safetensors" in caught.value.cure
 
 
 def test_function_that_is_not_there_lists_those_that_are(code: Path) -> None:
