@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.phone.fixtures"]
+PHONE = ("adb", "proot", "busybox-static")  # what the emulated phone is made of
+
 
 def _installed(package: str) -> bool:
     if shutil.which("dpkg") is None:
@@ -18,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out tests whose Debian package is absent, by name and with the cure; CI leaves none out."""
     there: dict[str, bool] = {}
     for item in items:
-        for mark in item.iter_markers("debian"):
-            package = mark.args[0]
+        needed = [mark.args[0] for mark in item.iter_markers("debian")]
+        for package in (*needed, *(PHONE if "adb_server" in getattr(item, "fixturenames", ()) else ())):
             if there.setdefault(package, _installed(package)) or os.environ.get("CI") == "true":
                 continue
             item.add_marker(pytest.mark.skip(reason=f"needs {package}: sudo apt-get install {package}"))
