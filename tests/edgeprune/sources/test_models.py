@@ -1,9 +1,9 @@
 """Model specs, weights and their errors."""
 
 import copy
-import importlib.util
 import io
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
@@ -110,9 +110,16 @@ def test_file_that_does_not_import(tmp_path: Path) -> None:
         load_model(f"{path}:f")
 
 
-def test_timm_says_how_to_install_it() -> None:
-    if importlib.util.find_spec("timm"):
-        pytest.skip("timm is installed here")
+def test_timm_models_take_the_classes_and_channels_of_the_data() -> None:
+    model = load_model("timm:resnet10t", num_classes=7, in_channels=1)
+    assert model(torch.zeros(1, 1, 64, 64)).shape == (1, 7)
+    with pytest.raises(UsageError, match="unknown model") as caught:
+        load_model("timm:resnet10s")
+    assert "timm:resnet10t" in caught.value.cure
+
+
+def test_timm_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(EnvironmentProblem) as caught:
         load_model("timm:resnet18")
     assert caught.value.cure == "pip install timm"
