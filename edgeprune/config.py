@@ -65,6 +65,9 @@ class Config(BaseModel):
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
     threads: int = Field(1, ge=1, description="threads of the runtime")
     formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
+    quantize: Literal["none", "fp16", "int8"] = Field(
+        "none", description="number format of the pruned files; the search then times candidates in it"
+    )
 
     epochs: int | None = Field(
         None, ge=0, description="epochs of fine-tuning (or of training from scratch), instead of the recipe's"

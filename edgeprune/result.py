@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 class _Schema(BaseModel):
@@ -103,7 +103,9 @@ class ParityResult(_Schema):
 
     max_rel_error: float
     inputs: int
-    compared: Literal["outputs", "weights"]
+    compared: Literal["outputs", "interpreted", "weights"]
+    agreement: float | None = None
+    snr_db: float | None = None
 
 
 class ArtifactResult(_Schema):
@@ -119,6 +121,35 @@ class ArtifactResult(_Schema):
     delegated_share: float | None
     transposes: int | None
     versions: dict[str, str]
+
+
+class Twin(_Schema):
+    """One network in two number formats, both files of the run's runtime: float32 and the one the run ships.
+
+    Metrics and latency of the shipped file are its own, run in that runtime; null where it cannot run here.
+    """
+
+    precision: str
+    float_latency_ms: LatencyStats | None
+    latency_ms: LatencyStats | None
+    ratio: float | None
+    ratio_ci95: tuple[float, float] | None
+    float_size_bytes: int
+    size_bytes: int
+    float_val_metrics: dict[str, float]
+    val_metrics: dict[str, float] | None
+    float_metrics: dict[str, float] = {}
+    metrics: dict[str, float] | None = None
+
+
+class Quantization(_Schema):
+    """What the number format of `--quantize` costs and gains against float32; `note` says it in words."""
+
+    quantize: Literal["fp16", "int8"]
+    calibration_images: int | None
+    dense: Twin
+    pruned: Twin | None
+    note: str
 
 
 class SearchRound(_Schema):
@@ -169,6 +200,8 @@ class PlanLayer(_Schema):
 class Plan(_Schema):
     """What `optimize --plan` prints. `dense_ms` and `floor_ms` are measured, the layers' milliseconds predicted.
 
+    `dense_ms` is the float32 network's, `quantized_ms` the dense one's in the number format `quantize`, and so is the
+    floor.
     The floor is the network with every group at its narrowest width; `in_reach` compares it with the budget.
     """
 
@@ -186,6 +219,8 @@ class Plan(_Schema):
     layers: list[PlanLayer]
     frozen: dict[str, str]
     notes: list[str]
+    quantize: str = "none"
+    quantized_ms: float | None = None
 
 
 class PruneResult(_Schema):
@@ -231,6 +266,7 @@ class Result(_Schema):
     versions: dict[str, str]
     device: dict[str, Any]
     conditions: dict[str, Any]
+    quantization: Quantization | None = None
 
     _module: Any = PrivateAttr(default=None)
     _path: Path | None = PrivateAttr(default=None)

@@ -22,7 +22,7 @@ One file per project:
 SECTIONS = {
     "Model and data": ("model", "weights", "data", "task", "image_size", "mean", "std", "long_tail"),
     "Target and budget (at least one limit)": ("target", "latency", "memory", "file_size", "macs"),
-    "Method": ("recipe", "score", "allocate", "multiple", "runtime", "threads", "formats"),
+    "Method": ("recipe", "score", "allocate", "multiple", "runtime", "threads", "formats", "quantize"),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
     "Training": ("epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
 }

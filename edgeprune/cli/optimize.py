@@ -163,6 +163,12 @@ def optimize(
         str | None,
         option("--formats", help="litert,executorch,coreml (default: all three).", panel=_OUT, metavar="LIST"),
     ] = None,
+    quantize: Annotated[
+        str | None,
+        option(
+            "--quantize", help="fp16 or int8: search, judge and ship files in it (none).", panel=_OUT, metavar="HOW"
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         option("-o", "--output", help="Run directory (default runs/MODEL-TARGET-BUDGET).", panel=_OUT, metavar="DIR"),

@@ -2,13 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import converters
 from converters.artifact import Artifact
@@ -21,9 +20,9 @@ from converters.weights import check_weights
 from edgeprune.conversion.read_files import Fingerprints, fingerprints, watched
 from edgeprune.conversion.request import Request
 from edgeprune.errors import ParityError, UsageError
-from edgeprune.sources.batches import calibration_batches, loaders
 from edgeprune.sources.data import Data, load_data
 from edgeprune.sources.models import load_model
+from edgeprune.sources.samples import calibration_inputs, validation_inputs
 
 FLOAT_INPUTS = 8  # enough to see a wrong kernel; agreement and accuracy need the validation set
 
@@ -45,7 +44,11 @@ def convert_one(request: Request) -> tuple[dict[str, Any], Fingerprints]:
     """
     with watched() as seen:
         subject = _load(request)
-        calibration = _calibration(request, subject.data)
+        calibration = (
+            calibration_inputs(subject.data, request.calibration, request.seed)
+            if request.quantize == "int8" and subject.data is not None
+            else []
+        )
     seen |= _known_inputs(request)
     options = Options(
         quantize=request.quantize,  # type: ignore[arg-type]
@@ -142,7 +145,7 @@ def _load(request: Request) -> Subject:
         generator = torch.Generator().manual_seed(request.seed)
         samples: list[Inputs] = [(torch.randn(request.input_shape, generator=generator),) for _ in range(FLOAT_INPUTS)]
         return Subject(model, None, samples, None)
-    real, labels = _validation(data, request.check)
+    real, labels = validation_inputs(data, request.check)
     return Subject(model, data, real, labels)
 
 
@@ -156,27 +159,6 @@ def _data(request: Request) -> Data | None:
         mean = None if config.mean is None else tuple(config.mean)
         std = None if config.std is None else tuple(config.std)
     return None if spec is None else load_data(spec, image_size=size, mean=mean, std=std, seed=request.seed)
-
-
-def _validation(data: Data, count: int) -> tuple[list[Inputs], list[int] | None]:
-    """The first `count` of val, one by one."""
-    samples: list[Inputs] = []
-    labels: list[Tensor] = []
-    for inputs, targets in loaders(data)[1]:
-        tensors = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        samples += [tuple(t[i : i + 1] for t in tensors) for i in range(len(tensors[0]))]
-        labels += [torch.as_tensor(targets)]
-        if len(samples) >= count:
-            break
-    are_classes = bool(data.class_names) and all(x.ndim == 1 and not x.is_floating_point() for x in labels)
-    return samples[:count], torch.cat(labels)[:count].tolist() if are_classes else None
-
-
-def _calibration(request: Request, data: Data | None) -> Sequence[Inputs]:
-    if request.quantize != "int8" or data is None:
-        return ()
-    batches = calibration_batches(data, request.calibration, batch_size=1, seed=request.seed)
-    return [tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,) for inputs, _ in batches]
 
 
 def _about(data: Data | None) -> dict[str, Any] | None:

@@ -13,9 +13,10 @@ from edgeprune.graph import Coupling, ProofError, Trace, Widths, prune_proved
 from edgeprune.pipeline.allotted import allot
 from edgeprune.pipeline.candidates import Candidates
 from edgeprune.pipeline.fates import channels, evidence, fates
-from edgeprune.pipeline.files import Proved
+from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import MIB
+from edgeprune.pipeline.quantize import file_shrinkage, memory_shrinkage
 from edgeprune.pipeline.state import DenseStage, SearchStage
 from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
 from edgeprune.run import Run
@@ -41,7 +42,7 @@ def search_stage(
     traced: Trace,
     coupling: Coupling,
     dense: DenseStage,
-    files: dict[str, Proved],
+    files: NetworkFiles,
     scale: float,
     attempt: int,
 ) -> tuple[SearchStage, Widths]:
@@ -85,7 +86,10 @@ def channel_scores(job: Job, coupling: Coupling) -> dict[str, Tensor]:
 
 
 def make_predictor(job: Job, coupling: Coupling, dense_ms: float, multiple: int) -> Predictor:
-    """The cost table of this machine, read from the store where it is known and measured where not, as a predictor."""
+    """The cost table of this machine, read from the store where it is known and measured where not, as a predictor.
+
+    The table holds float32 layers: for another number format it gives the shape of the costs, `dense_ms` their scale.
+    """
     menus = coupling.menu(multiple)
     with LayerProber(threads=job.config.threads) as prober:
         version = _litert_version()
@@ -108,24 +112,29 @@ def _litert_version() -> str:
 
 
 def budget_limits(
-    job: Job, traced: Trace, coupling: Coupling, dense: DenseStage, files: dict[str, Proved], scale: float
+    job: Job, traced: Trace, coupling: Coupling, dense: DenseStage, files: NetworkFiles, scale: float
 ) -> list[Limit]:
-    """All limits but latency, absolute, for the solver."""
+    """All limits but latency, absolute, for the solver.
+
+    Relative ones refer to the float32 file; what the dense network takes in the run's own number format is where the
+    cost models start.
+    """
     limits: list[Limit] = []
-    size = next(iter(files.values())).artifact.size_bytes
-    if job.config.target != "ios":
-        size = files[job.config.runtime].artifact.size_bytes
+    full, shipped = (kind[measured_format(job)].artifact.size_bytes for kind in (files.full, files.shipped))
     for limit in job.budget.limits:
         if limit.kind == "macs":
             limits.append(macs_limit(coupling, limit.absolute(dense.macs)))
         elif limit.kind == "file_size":
-            limits.append(file_size_limit(coupling, scale * limit.absolute(size), size))
+            times = file_shrinkage(job)
+            asked = times * scale * limit.absolute(full)
+            limits.append(file_size_limit(coupling, asked, round(times * shipped)))
         elif limit.kind == "memory":
-            found = (r.achieved / r.ratio for r in dense.first_look if r.kind == "memory" and r.achieved and r.ratio)
-            measured = next(found, None)
-            if measured is None:
+            look = next((r for r in dense.first_look if r.kind == "memory" and r.achieved and r.ratio), None)
+            if look is None or not look.achieved or not look.ratio:
                 raise EnvironmentProblem("Peak memory cannot be measured on this machine.", "Leave out --memory.")
-            limits.append(memory_limit(coupling, traced, scale * limit.absolute(measured) / MIB, measured / MIB))
+            times = memory_shrinkage(job)
+            asked = times * scale * limit.absolute(look.achieved / look.ratio) / MIB
+            limits.append(memory_limit(coupling, traced, asked, times * look.achieved / MIB))
     return limits
 
 
@@ -154,7 +163,7 @@ def _search(
     traced: Trace,
     coupling: Coupling,
     dense: DenseStage,
-    files: dict[str, Proved],
+    files: NetworkFiles,
     scores: dict[str, Tensor],
     scale: float,
     multiple: int,
@@ -164,9 +173,9 @@ def _search(
     with ExitStack() as stack:
         latency, measure = None, None
         if asked is not None and dense.latency_ms is not None:
-            predictor = make_predictor(job, coupling, dense.latency_ms, multiple)
+            predictor = make_predictor(job, coupling, dense.shipped_ms or dense.latency_ms, multiple)
             latency = LatencyLimit(predictor, scale * asked.absolute(dense.latency_ms))
-            artifact = files[job.config.runtime].artifact
+            artifact = files.full[job.config.runtime].artifact
             candidates = Candidates(job, coupling, artifact, dense.latency_ms, relative=asked.relative)
             measure = stack.enter_context(candidates).measure
 

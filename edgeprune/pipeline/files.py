@@ -1,6 +1,7 @@
 """Converting one network to the formats of a run, and proving every file: parity, widths, size."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,18 @@ from torch import nn
 
 import converters
 from converters.artifact import SUFFIXES, Artifact, Format
+from converters.errors import NotInterpreted
 from converters.inspection import Inspection, check_smaller
+from converters.options import PRECISIONS, Options
 from converters.parity import parity
 from converters.weights import check_weights
 from edgeprune.errors import ParityError
 from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.quantize import calibration, options
 from edgeprune.result import ArtifactResult, ParityResult
+from edgeprune.sources.samples import validation_inputs
+
+_JUDGED_IMAGES = 2000  # of val, for a reduced file: agreement and accuracy need many
 
 
 @dataclass(frozen=True)
@@ -42,33 +49,96 @@ class Proved:
         )
 
 
-def convert_and_prove(job: Job, network: nn.Module, name: str, folder: Path) -> dict[str, Proved]:
+@dataclass(frozen=True)
+class NetworkFiles:
+    """The files of one network by format: `full` in float32, `shipped` as the run delivers them.
+
+    They are the same unless the run quantises; then `full` may hold the run's own runtime alone.
+    """
+
+    full: dict[str, Proved]
+    shipped: dict[str, Proved]
+
+    def to_results(self, network: Any, root: Path) -> list[ArtifactResult]:
+        """Entries for result.json, each file once."""
+        kinds = [self.full] if self.shipped is self.full else [self.full, self.shipped]
+        return [proved.to_result(network, root) for kind in kinds for proved in kind.values()]
+
+
+def measured_format(job: Job) -> Format:
+    """The format whose file is measured and judged."""
+    return job.config.runtime if job.config.target != "ios" else _formats(job)[0]
+
+
+def _formats(job: Job) -> Sequence[Format]:
+    return job.config.chosen_formats()  # type: ignore[return-value]
+
+
+def convert_and_prove(job: Job, network: nn.Module, name: str, folder: Path, *, twins: bool = True) -> NetworkFiles:
     """`network` as folder/name.SUFFIX in every format of the run, each proved on real inputs.
 
-    Raises ParityError when a file answers something else, converters' errors when a format cannot hold the network.
+    A run that quantises gets folder/name-int8.SUFFIX besides; `twins=False` then keeps float32 to the run's own
+    runtime. Raises ParityError when a file answers something else, converters' errors when a format cannot hold the
+    network.
     """
-    formats: Sequence[Format] = job.config.chosen_formats()  # type: ignore[assignment]
+    quantize = job.config.quantize
+    if quantize == "none":
+        full = _convert(job, network, folder, name, {fmt: Options() for fmt in _formats(job)})
+        return NetworkFiles(full, full)
+    kept = _formats(job) if twins else [measured_format(job)]
+    inputs = calibration(job)
+    reduced = {fmt: options(job, fmt, inputs) for fmt in _formats(job)}
+    shipped = _convert(job, network, folder, f"{name}-{quantize}", reduced)  # first: it is what may be refused
+    return NetworkFiles(_convert(job, network, folder, name, {fmt: Options() for fmt in kept}), shipped)
+
+
+def _convert(
+    job: Job, network: nn.Module, folder: Path, name: str, wanted: Mapping[Format, Options]
+) -> dict[str, Proved]:
     proved: dict[str, Proved] = {}
-    for index, fmt in enumerate(formats):
-        job.progress.advance(index, len(formats), fmt)
-        artifact = converters.convert(network, job.example_inputs, fmt, folder / f"{name}{SUFFIXES[fmt]}")
+    for index, (fmt, how) in enumerate(wanted.items()):
+        job.progress.advance(index, len(wanted), f"{fmt} {PRECISIONS[how.quantize]}")
+        artifact = converters.convert(network, job.example_inputs, fmt, folder / f"{name}{SUFFIXES[fmt]}", how)
         proved[fmt] = Proved(artifact, converters.inspect(artifact.path, fmt), _prove(job, network, artifact))
     return proved
 
 
 def _prove(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:
-    if artifact.format == "coreml":
-        weights = check_weights(artifact, network, job.example_inputs)
-        if not weights.passed:
-            raise ParityError(f"{artifact.path.name}: {weights.reason}", "Please report this model.")
-        return ParityResult(max_rel_error=weights.max_abs_error, inputs=0, compared="weights")
-    outputs = parity(artifact, network, job.real_inputs())
-    if not outputs.passed:
+    """Float32 on a few inputs, a reduced file on the validation set; Core ML by the reference interpreter, or at least
+    its weights."""
+    samples, labels = job.real_inputs(), None
+    if artifact.precision != "float32":
+        samples, labels = validation_inputs(job.data, _JUDGED_IMAGES)
+    try:
+        found = parity(artifact, network, samples, labels=labels)
+    except NotInterpreted:
+        return _prove_weights(job, network, artifact)
+    if not found.passed:
         raise ParityError(
-            f"{artifact.path.name} does not answer what the network answers: {outputs.reason}",
-            "Leave this format out with --formats, and please report this model.",
+            f"{artifact.path.name} does not answer what the network answers: {found.reason}",
+            _cure(artifact, found.reason),
         )
-    return ParityResult(max_rel_error=outputs.max_rel_error, inputs=outputs.inputs, compared="outputs")
+    compared = "interpreted" if artifact.format == "coreml" and sys.platform != "darwin" else "outputs"
+    return ParityResult(
+        max_rel_error=found.max_rel_error,
+        inputs=found.inputs,
+        compared=compared,  # type: ignore[arg-type]
+        agreement=found.agreement,
+        snr_db=found.snr_db,
+    )
+
+
+def _prove_weights(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:
+    weights = check_weights(artifact, network, job.example_inputs)
+    if not weights.passed:
+        raise ParityError(f"{artifact.path.name}: {weights.reason}", "Please report this model.")
+    return ParityResult(max_rel_error=weights.max_abs_error, inputs=0, compared="weights")
+
+
+def _cure(artifact: Artifact, reason: str) -> str:
+    if artifact.precision == "float32" or "proves nothing" in reason:
+        return "Leave this format out with --formats, and please report this model."
+    return "Ask for less with --quantize fp16 or none, or leave this format out with --formats."
 
 
 def require_smaller(dense: dict[str, Proved], pruned: dict[str, Proved]) -> None:

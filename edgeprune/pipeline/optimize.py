@@ -1,7 +1,9 @@
 """The order of the stages. Each is real, each leaves what --resume needs, and `met` is decided on the final file."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -11,7 +13,7 @@ from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
 from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.choose import search_stage, unpruned
-from edgeprune.pipeline.files import Proved
+from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.publish import publish, restore
@@ -19,16 +21,15 @@ from edgeprune.pipeline.stages import (
     dense_stage,
     files_stage,
     judge_stage,
-    measured_format,
-    measures,
     save_network,
     train_stage,
 )
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import assemble
+from edgeprune.pipeline.twin import make_twin, measure_pair, measures
 from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
-from edgeprune.result import ArtifactResult, Recovery, Result
+from edgeprune.result import ArtifactResult, Recovery, Result, Twin
 from edgeprune.run import Run, default_path
 
 _ATTEMPTS = 2
@@ -45,14 +46,14 @@ class Delivered:
     recovery: Recovery | None
     network: nn.Module
     entries: list[ArtifactResult]
-    files: dict[str, Proved]
+    files: NetworkFiles
     judged: JudgeStage
 
-    @property
-    def outcome(self) -> str:
+    def outcome(self, quantize: str) -> str:
         """What became of the budget, in words."""
         if self.attempt is None:
-            return "the dense network already meets the budget; nothing was pruned"
+            how = "" if quantize == "none" else f" as {quantize}"
+            return f"the dense network{how} already meets the budget; nothing was pruned"
         return "met" if self.judged.met else "not met: this is the closest network that was found"
 
 
@@ -96,7 +97,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
 
 
 def _deliver_pruned(
-    job: Job, run: Run, traced: Trace, coupling: Coupling, dense: DenseStage, dense_files: dict[str, Proved]
+    job: Job, run: Run, traced: Trace, coupling: Coupling, dense: DenseStage, dense_files: NetworkFiles
 ) -> Delivered:
     """The first solve that meets the budget once it is trained and converted, else the closest of all."""
     scale = 1.0
@@ -115,7 +116,8 @@ def _deliver_pruned(
         job.progress.stage("Converting and proving the files")
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
         job.progress.stage("Measuring dense and pruned" if measures(job) else "Counting costs")
-        judged = _judge(job, run, dense, dense_files, search, files, str(attempt))
+        make_pruned_twin = partial(_pruned_twin, job, run, pruned, recovery, files, attempt)
+        judged = _judge(job, run, dense, dense_files, search, files, str(attempt), make_pruned_twin)
         attempts.append(Delivered(attempt, search, widths, recovery, pruned, entries.files, files, judged))
         if judged.met:
             break
@@ -125,7 +127,16 @@ def _deliver_pruned(
     return min(attempts, key=lambda delivered: delivered.judged.used)
 
 
-def _deliver_dense(job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: dict[str, Proved]) -> Delivered:
+def _pruned_twin(
+    job: Job, run: Run, pruned: nn.Module, recovery: Recovery, files: NetworkFiles, attempt: int
+) -> Twin | None:
+    if files.full is files.shipped:
+        return None
+    pair = measure_pair(job, run, f"pruned in float32, {attempt}", files)
+    return make_twin(job, pruned, recovery.after, files, pair)
+
+
+def _deliver_dense(job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: NetworkFiles) -> Delivered:
     job.progress.note("the dense network already meets the budget: nothing is pruned")
     search = unpruned(coupling)
     judged = _judge(job, run, dense, files, search, files, "dense")
@@ -136,23 +147,25 @@ def _judge(
     job: Job,
     run: Run,
     dense: DenseStage,
-    dense_files: dict[str, Proved],
+    dense_files: NetworkFiles,
     search: SearchStage,
-    pruned_files: dict[str, Proved],
+    pruned_files: NetworkFiles,
     name: str,
+    make_pruned_twin: Callable[[], Twin | None] = lambda: None,
 ) -> JudgeStage:
-    before, after = (files[measured_format(job)].artifact for files in (dense_files, pruned_files))
+    before, after = (kind[measured_format(job)].artifact for kind in (dense_files.full, pruned_files.shipped))
     return judge_stage(
         job,
         run,
         (Costs(dense.macs, dense.params, before.size_bytes), before),
         (Costs(search.macs, search.params, after.size_bytes), after),
         name,
+        make_pruned_twin,
     )
 
 
 def _write(
-    job: Job, run: Run, dense: DenseStage, dense_files: dict[str, Proved], delivered: Delivered, started: float
+    job: Job, run: Run, dense: DenseStage, dense_files: NetworkFiles, delivered: Delivered, started: float
 ) -> Result:
     job.progress.stage("Reading test, writing the report")
     if delivered.attempt is None:
@@ -160,7 +173,7 @@ def _write(
         save_network(delivered.network, run.path / "model.safetensors")
     else:
         entries = publish(run, delivered.attempt, delivered.entries)
-    sizes = [files[measured_format(job)].artifact.size_bytes for files in (dense_files, delivered.files)]
+    before, after = (kind[measured_format(job)].artifact for kind in (dense_files.full, delivered.files.shipped))
     result = assemble(
         job,
         started=started,
@@ -170,8 +183,9 @@ def _write(
         files=[*dense.files, *entries],
         judged=delivered.judged,
         pruned=delivered.network,
-        sizes=(sizes[0], sizes[1]),
-        outcome=delivered.outcome,
+        judged_files=(before, after),
+        dense_shipped=dense_files.shipped[measured_format(job)].artifact,
+        outcome=delivered.outcome(job.config.quantize),
     )
     write_text(run.path / "widths.json", delivered.widths.to_json())
     rows, name = run.measurements(), "dense" if delivered.attempt is None else str(delivered.attempt)

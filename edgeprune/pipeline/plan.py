@@ -13,6 +13,7 @@ from edgeprune.errors import UsageError
 from edgeprune.pipeline.candidates import Candidates
 from edgeprune.pipeline.choose import make_predictor
 from edgeprune.pipeline.job import job_from_config
+from edgeprune.pipeline.quantize import calibration, options
 from edgeprune.progress import Progress
 from edgeprune.result import Plan, PlanLayer
 
@@ -34,9 +35,16 @@ def plan_config(config: Config, progress: Progress) -> Plan:
         progress.stage("Converting and measuring the dense network")
         fmt = config.runtime
         dense = converters.convert(job.model, job.example_inputs, fmt, Path(folder) / f"dense{SUFFIXES[fmt]}")
-        dense_ms = host.measure({"dense": dense}, threads=config.threads, memory=False)["dense"].latency.median
+        files = {"dense": dense}
+        if config.quantize != "none":
+            path = Path(folder) / f"dense-{config.quantize}{SUFFIXES[fmt]}"
+            how = options(job, fmt, calibration(job))
+            files["shipped"] = converters.convert(job.model, job.example_inputs, fmt, path, how)
+        measured = host.measure(files, threads=config.threads, memory=False)
+        dense_ms = measured["dense"].latency.median
+        shipped_ms = measured["shipped"].latency.median if "shipped" in measured else None
         progress.stage("Measuring layers")
-        predictor = make_predictor(job, coupling, dense_ms, config.multiples()[0])
+        predictor = make_predictor(job, coupling, shipped_ms or dense_ms, config.multiples()[0])
         progress.stage("Measuring the floor")
         kept = coupling.select({g: torch.ones(coupling.groups[g].units) for g in narrowest}, narrowest)
         with Candidates(job, coupling, dense, dense_ms, relative=True) as candidates:
@@ -46,7 +54,9 @@ def plan_config(config: Config, progress: Progress) -> Plan:
         model=config.model or "",
         runtime=config.runtime,
         threads=config.threads,
+        quantize=config.quantize,
         dense_ms=dense_ms,
+        quantized_ms=shipped_ms,
         floor_ms=floor.ms,
         floor_share=floor.ms / dense_ms,
         budget_ms=limit.absolute(dense_ms) if limit else None,

@@ -1,5 +1,6 @@
 """The stages of `optimize` after the search, each resumable: dense baseline, training, files, judgement."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,23 @@ import profilers.host as host
 from converters.artifact import Artifact
 from edgeprune.files import save_tensors
 from edgeprune.graph import Coupling, Widths
-from edgeprune.pipeline.files import Proved, convert_and_prove, require_smaller
+from edgeprune.pipeline.files import NetworkFiles, convert_and_prove, measured_format, require_smaller
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, judge, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
 from edgeprune.pipeline.train import recover, scalars
-from edgeprune.result import Recovery
+from edgeprune.pipeline.twin import make_twin, measure_pair, measures, watch
+from edgeprune.result import Recovery, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
-from profilers.measurement import Latency, Measurement, Ratio
+from profilers.measurement import Measurement
 
 
-def measured_format(job: Job) -> str:
-    """The format whose file is measured and judged."""
-    return job.config.runtime if job.config.target != "ios" else job.config.chosen_formats()[0]
+def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, NetworkFiles]:
+    """Evaluate the dense network on val, convert it, look at its latency, and judge it: it may be fast enough.
 
-
-def measures(job: Job) -> bool:
-    """Can this target be measured from here?"""
-    return job.config.target == "host"
-
-
-def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, dict[str, Proved]]:
-    """Evaluate the dense network on val, convert it, look at its latency, and judge it: it may be fast enough."""
+    What is judged is the dense file as the run would ship it, against the float32 one.
+    """
     found = run.done("dense")
     if found is not None:
         stage = DenseStage(**found)
@@ -41,23 +36,26 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, dic
     metrics = scalars(job.task.evaluate(job.model, val))
     job.progress.note(f"dense: val {job.task.primary} {metrics[job.task.primary]:.4f}")
     files = convert_and_prove(job, job.model, "dense", run.artifacts)
-    file = files[measured_format(job)]
-    costs = Costs(coupling.macs({}), coupling.params({}), file.artifact.size_bytes)
-    measurement = None
-    if measures(job):
-        measurement = _measure(job, file.artifact)
-        run.record("dense, first look", measurement.to_json())
-        costs = Costs(
-            costs.macs, costs.params, costs.size_bytes, latency_stats(measurement), measurement.peak_memory_mib
-        )
-        job.progress.note(f"dense: {measurement.latency.median:.3f} ms, {job.config.threads} thread(s)")
+    before, after = (
+        Costs(coupling.macs({}), coupling.params({}), kind[measured_format(job)].artifact.size_bytes)
+        for kind in (files.full, files.shipped)
+    )
+    pair = measure_pair(job, run, "dense, first look", files)
+    if pair is not None:
+        before, after = _with(before, pair.full), _with(after, pair.shipped)
+        job.progress.note(f"dense: {pair.full.latency.median:.3f} ms, {job.config.threads} thread(s)")
+    twin = make_twin(job, job.model, metrics, files, pair)
+    if twin is not None and pair is not None:
+        job.progress.note(f"dense in {twin.precision}: {pair.shipped.latency.median:.3f} ms")
     stage = DenseStage(
         val_metrics=metrics,
-        macs=costs.macs,
-        params=costs.params,
-        files=[proved.to_result("dense", run.path) for proved in files.values()],
-        latency_ms=measurement.latency.median if measurement else None,
-        first_look=[judge(limit, costs, costs, Ratio(1.0, (1.0, 1.0), (1.0,))) for limit in job.budget.limits],
+        macs=before.macs,
+        params=before.params,
+        files=files.to_results("dense", run.path),
+        latency_ms=pair.full.latency.median if pair else None,
+        first_look=[judge(limit, before, after, pair.ratio if pair else None) for limit in job.budget.limits],
+        shipped_ms=pair.shipped.latency.median if pair else None,
+        twin=twin,
     )
     run.finish("dense", stage.model_dump())
     return stage, files
@@ -86,24 +84,32 @@ def save_network(network: nn.Module, path: Path) -> None:
 
 
 def files_stage(
-    job: Job, run: Run, pruned: nn.Module, dense: dict[str, Proved], attempt: int
-) -> tuple[FilesStage, dict[str, Proved]]:
+    job: Job, run: Run, pruned: nn.Module, dense: NetworkFiles, attempt: int
+) -> tuple[FilesStage, NetworkFiles]:
     """The trained network in every format, each proved against torch and smaller than its dense twin."""
     found = run.done(f"files-{attempt}")
     if found is not None:
         stage = FilesStage(**found)
         return stage, reload_files(run, stage.files)
-    files = convert_and_prove(job, pruned, "pruned", run.attempt(attempt))
-    require_smaller(dense, files)
-    stage = FilesStage(files=[proved.to_result("pruned", run.path) for proved in files.values()])
+    files = convert_and_prove(job, pruned, "pruned", run.attempt(attempt), twins=False)
+    require_smaller(dense.shipped, files.shipped)
+    stage = FilesStage(files=files.to_results("pruned", run.path))
     run.finish(f"files-{attempt}", stage.model_dump())
     return stage, files
 
 
 def judge_stage(
-    job: Job, run: Run, dense: tuple[Costs, Artifact], pruned: tuple[Costs, Artifact], name: str
+    job: Job,
+    run: Run,
+    dense: tuple[Costs, Artifact],
+    pruned: tuple[Costs, Artifact],
+    name: str,
+    make_pruned_twin: Callable[[], Twin | None] = lambda: None,
 ) -> JudgeStage:
-    """Measure dense and pruned once more, interleaved in fresh processes, and compare with the budget."""
+    """Measure dense and pruned once more, interleaved in fresh processes, and compare with the budget.
+
+    `dense` is the float32 file, `pruned` the one that is shipped; `make_pruned_twin` compares that with float32.
+    """
     found = run.done(f"judge-{name}")
     if found is not None:
         return JudgeStage(**found)
@@ -113,7 +119,7 @@ def judge_stage(
     flags: list[str] = []
     if measures(job):
         reference, candidate, ratio = host.compare(
-            dense[1], pruned[1], threads=job.config.threads, on_progress=_watch(job)
+            dense[1], pruned[1], threads=job.config.threads, on_progress=watch(job)
         )
         both = (("dense", reference), ("pruned", candidate))
         for network, measurement in both:
@@ -132,6 +138,7 @@ def judge_stage(
         device=device,
         conditions={**conditions, "ratio": ratio.median if ratio else None},
         flags=flags,
+        twin=make_pruned_twin(),
     )
     run.finish(f"judge-{name}", stage.model_dump())
     return stage
@@ -139,14 +146,3 @@ def judge_stage(
 
 def _with(costs: Costs, measured: Measurement) -> Costs:
     return Costs(costs.macs, costs.params, costs.size_bytes, latency_stats(measured), measured.peak_memory_mib)
-
-
-def _measure(job: Job, artifact: Artifact) -> Measurement:
-    return host.measure({"dense": artifact}, threads=job.config.threads, on_progress=_watch(job))["dense"]
-
-
-def _watch(job: Job) -> Any:
-    def watch(name: str, latency: Latency) -> None:
-        job.progress.advance(latency.n, 2000, f"{name} {latency.median:.3f} ms")
-
-    return watch

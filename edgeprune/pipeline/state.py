@@ -5,13 +5,17 @@ from pydantic import BaseModel
 from converters.artifact import Artifact, sha256
 from converters.inspection import inspect
 from edgeprune.errors import UsageError
-from edgeprune.pipeline.files import Proved
-from edgeprune.result import ArtifactResult, Groups, LatencyStats, Recovery, Requirement, SearchSummary
+from edgeprune.pipeline.files import NetworkFiles, Proved
+from edgeprune.result import ArtifactResult, Groups, LatencyStats, Recovery, Requirement, SearchSummary, Twin
 from edgeprune.run import Run
 
 
 class DenseStage(BaseModel):
-    """The dense network: metrics on val, its files, its latency, ms (a first look: the final one is measured anew)."""
+    """The dense network: metrics on val, its files, its latency, ms (a first look: the final one is measured anew).
+
+    `latency_ms` is that of the float32 file, to which relative budgets refer, `shipped_ms` that of the file in the
+    run's number format; `twin` compares the two where they differ.
+    """
 
     val_metrics: dict[str, float]
     macs: int
@@ -19,6 +23,8 @@ class DenseStage(BaseModel):
     files: list[ArtifactResult]
     latency_ms: float | None
     first_look: list[Requirement]
+    shipped_ms: float | None = None
+    twin: Twin | None = None
 
 
 class SearchStage(BaseModel):
@@ -57,6 +63,7 @@ class JudgeStage(BaseModel):
     device: dict[str, object]
     conditions: dict[str, object]
     flags: list[str]
+    twin: Twin | None = None
 
     @property
     def met(self) -> bool:
@@ -69,9 +76,10 @@ class JudgeStage(BaseModel):
         return max((requirement.used for requirement in self.requirements if requirement.used is not None), default=0.0)
 
 
-def reload_files(run: Run, entries: list[ArtifactResult]) -> dict[str, Proved]:
+def reload_files(run: Run, entries: list[ArtifactResult]) -> NetworkFiles:
     """The files of a finished stage, read again. Raises UsageError when one was changed since."""
-    proved = {}
+    full: dict[str, Proved] = {}
+    reduced: dict[str, Proved] = {}
     for entry in entries:
         path = run.path / entry.path
         inspection = inspect(path, entry.format)  # type: ignore[arg-type]
@@ -87,5 +95,6 @@ def reload_files(run: Run, entries: list[ArtifactResult]) -> dict[str, Proved]:
         )
         if sha256(path) != entry.sha256:
             raise UsageError(f"{path} was changed since the run wrote it.", "Start a new run with another -o.")
-        proved[entry.format] = Proved(artifact, inspection, entry.parity)
-    return proved
+        kind = full if entry.precision == "float32" else reduced
+        kind[entry.format] = Proved(artifact, inspection, entry.parity)
+    return NetworkFiles(full, reduced or full)

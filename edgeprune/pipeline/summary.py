@@ -7,15 +7,18 @@ from typing import Any
 
 from torch import nn
 
+from converters.artifact import Artifact
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.train import scalars
-from edgeprune.result import ArtifactResult, BudgetOutcome, DataInfo, Network, Recovery, Result
+from edgeprune.pipeline.twin import file_network, quantization
+from edgeprune.result import ArtifactResult, BudgetOutcome, DataInfo, Network, Recovery, Result, Twin
 from edgeprune.sources.batches import loaders
 
 _TOOLS = (
-    "edgeprune", "torch", "torchvision", "litert-torch", "ai-edge-litert", "executorch", "coremltools", "numpy", "scipy"
+    "edgeprune", "torch", "torchvision", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch",
+    "coremltools", "numpy", "scipy",
 )  # fmt: skip
 
 
@@ -30,11 +33,12 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def final_metrics(job: Job, networks: list[nn.Module]) -> tuple[str, list[dict[str, Any]]]:
+def final_metrics(job: Job, networks: dict[str, nn.Module]) -> tuple[str, dict[str, dict[str, Any]]]:
     """Metrics of each network on test, which is read here and nowhere else; on val where there is no test."""
     _, val, test = loaders(job.data, job.batch_size, job.config.seed)
     split = val if test is None else test
-    return ("val" if test is None else "test"), [job.task.evaluate(network, split) for network in networks]
+    found = {name: job.task.evaluate(network, split) for name, network in networks.items()}
+    return ("val" if test is None else "test"), found
 
 
 def network_entry(metrics: dict[str, Any], val: dict[str, float], costs: Costs) -> Network:
@@ -85,11 +89,30 @@ def assemble(
     files: list[ArtifactResult],
     judged: JudgeStage,
     pruned: nn.Module,
-    sizes: tuple[int, int],
+    judged_files: tuple[Artifact, Artifact],
+    dense_shipped: Artifact,
     outcome: str,
 ) -> Result:
-    """The whole result. `sizes` are the bytes of the dense and the pruned file that were judged."""
-    split, (before, after) = final_metrics(job, [job.model, pruned])
+    """The whole result. `judged_files` are the dense and the pruned file that were judged.
+
+    Where the run quantises, `pruned` is described by its file: the metrics are those of the file, run in its runtime.
+    `dense_shipped` is the dense network's file in the same number format.
+    """
+    networks = {"dense": job.model, "pruned": pruned}
+    if dense.twin is not None:
+        networks |= _as_networks(job, {"dense": (job.model, dense_shipped), "pruned": (pruned, judged_files[1])})
+    split, metrics = final_metrics(job, networks)
+    dense_twin, pruned_twin = (
+        _complete(twin, metrics, name) for name, twin in (("dense", dense.twin), ("pruned", judged.twin))
+    )
+    shipped = pruned_twin or dense_twin
+    val = (shipped.val_metrics if shipped else None) or (recovery.after if recovery else dense.val_metrics)
+    warnings = [*search.notes, *judged.flags]
+    if shipped is not None and "pruned file" not in metrics:
+        warnings.append(
+            f"Accuracy is that of the float32 network: the {shipped.precision} file cannot run on this machine."
+        )
+    sizes = [artifact.size_bytes for artifact in judged_files]
     dense_costs = Costs(dense.macs, dense.params, sizes[0], judged.dense_latency, judged.dense_memory_mib)
     pruned_costs = Costs(search.macs, search.params, sizes[1], judged.pruned_latency, judged.pruned_memory_mib)
     return Result(
@@ -108,16 +131,32 @@ def assemble(
         budget=BudgetOutcome(text=str(job.budget), requirements=judged.requirements),
         met=judged.met,
         outcome=outcome,
-        dense=network_entry(before, dense.val_metrics, dense_costs),
-        pruned=network_entry(after, recovery.after if recovery else dense.val_metrics, pruned_costs),
+        dense=network_entry(metrics["dense"], dense.val_metrics, dense_costs),
+        pruned=network_entry(metrics.get("pruned file", metrics["pruned"]), val, pruned_costs),
         widths=search.widths,
         groups=search.groups,
         proof=search.proof,
         artifacts=files,
         search=search.summary,
         recovery=recovery,
-        warnings=[*search.notes, *judged.flags],
+        warnings=warnings,
         versions=tool_versions(),
         device=judged.device,
         conditions=judged.conditions,
+        quantization=quantization(job, dense_twin, pruned_twin),
     )
+
+
+def _as_networks(job: Job, files: dict[str, tuple[nn.Module, Artifact]]) -> dict[str, nn.Module]:
+    """The files as networks, named "dense file" and "pruned file": those that can run here."""
+    found = {f"{name} file": file_network(job, network, artifact) for name, (network, artifact) in files.items()}
+    return {name: network for name, network in found.items() if network is not None}
+
+
+def _complete(twin: Twin | None, metrics: dict[str, dict[str, Any]], name: str) -> Twin | None:
+    """The twin with its metrics on the final split."""
+    if twin is None:
+        return None
+    of_file = metrics.get(f"{name} file")
+    final = {"float_metrics": scalars(metrics[name]), "metrics": None if of_file is None else scalars(of_file)}
+    return twin.model_copy(update=final)

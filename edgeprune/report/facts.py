@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Literal
 
 from edgeprune.report import text
-from edgeprune.result import Network, Requirement, Result
+from edgeprune.result import ArtifactResult, LatencyStats, Network, Requirement, Result, Twin
 
 Evidence = Literal["measured", "emulated", "not measured"]
 
@@ -28,6 +28,16 @@ class Row:
     pruned: str
     change: str
     detail: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class TwinRow:
+    """One line of the table float32 against the number format of the run, for one network."""
+
+    label: str
+    full: str
+    reduced: str
+    change: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,56 @@ def where(result: Result) -> str:
     return f"{device}, {RUNTIMES.get(result.runtime, result.runtime)}, {result.threads} thread{plural}"
 
 
+def columns(result: Result) -> tuple[str, str]:
+    """What the table compares: the network that went in and the one that came out, with their number formats."""
+    if result.quantization is None:
+        return "dense", "pruned"
+    out = "dense" if unpruned(result) else "pruned"
+    return "dense, float32", f"{out}, {result.quantization.dense.precision}"
+
+
+def twin_rows(result: Result) -> list[TwinRow]:
+    """What the number format costs and gains, dense network first; empty where the run did not quantise."""
+    if result.quantization is None:
+        return []
+    named = {"dense": result.quantization.dense, "pruned": result.quantization.pruned}
+    return [row for name, twin in named.items() if twin is not None for row in _rows_of_twin(result, name, twin)]
+
+
+def shipped(result: Result) -> list[ArtifactResult]:
+    """The files that the run is for: of the pruned network, or of a dense one that only had to be quantised."""
+    if result.quantization is None:
+        return [artifact for artifact in result.artifacts if artifact.network == "pruned"]
+    network = "dense" if unpruned(result) else "pruned"
+    return [a for a in result.artifacts if a.network == network and a.precision != "float32"]
+
+
+def _rows_of_twin(result: Result, name: str, twin: Twin) -> list[TwinRow]:
+    metric = result.primary_metric
+    before, after = twin.float_metrics.get(metric), (twin.metrics or {}).get(metric)
+    ratio = "" if twin.ratio is None else text.percent(twin.ratio, 1)
+    shown = metric_text(metric, after) if twin.metrics is not None else text.MISSING
+    return [
+        TwinRow(
+            f"{name}, {metric_name(metric).lower()}",
+            metric_text(metric, before),
+            shown,
+            metric_change(metric, before, after),
+        ),
+        TwinRow(f"{name}, latency", _median(twin.float_latency_ms), _median(twin.latency_ms), ratio),
+        TwinRow(
+            f"{name}, file size",
+            text.size(twin.float_size_bytes),
+            text.size(twin.size_bytes),
+            text.percent(twin.size_bytes / twin.float_size_bytes, 1),
+        ),
+    ]
+
+
+def _median(stats: LatencyStats | None) -> str:
+    return text.milliseconds(stats.median if stats else None)
+
+
 def headline(result: Result) -> str:
     """One plain sentence: met or not, from what to what, at what accuracy, measured where."""
     return f"{_verdict(result)} {_cost(result)}{_quality(result)}{_provenance(result)}."
@@ -128,15 +188,20 @@ def _cost(result: Result) -> str:
     dense, pruned = result.dense, result.pruned
     if dense.latency_ms is not None and pruned.latency_ms is not None and (ratio := latency_ratio(result)):
         before, after = text.milliseconds(dense.latency_ms.median), text.milliseconds(pruned.latency_ms.median)
-        if unpruned(result):
+        if unpruned(result) and result.quantization is None:
             return f"the dense {result.model} takes {after} (asked: {result.budget.text})"
-        shown = f"{text.percent(ratio[0], 1)} of dense; asked: {result.budget.text}"
-        return f"{result.model} takes {after} instead of {before} ({shown}){_speed(result, ratio)}"
+        the, reference = ("the dense ", "float32") if unpruned(result) else ("", "dense")
+        shown = f"{text.percent(ratio[0], 1)} of {reference}; asked: {result.budget.text}"
+        return f"{the}{_name(result)} takes {after} instead of {before} ({shown}){_speed(result, ratio)}"
     macs = f"{text.count(pruned.macs)} MACs"
     if unpruned(result):
         return f"the dense {result.model} has {macs} (asked: {result.budget.text})"
     share = text.percent(pruned.macs / dense.macs, 1)
     return f"{result.model} has {macs} instead of {text.count(dense.macs)} ({share}; asked: {result.budget.text})"
+
+
+def _name(result: Result) -> str:
+    return result.model if result.quantization is None else f"{result.model} in {result.quantization.quantize}"
 
 
 def _speed(result: Result, ratio: tuple[float, tuple[float, float] | None]) -> str:
@@ -154,7 +219,7 @@ def _quality(result: Result) -> str:
     if pruned is None:
         return ""
     shown = f", at {metric_text(name, pruned)} {metric_name(name).lower()} on {result.data.final_split}"
-    if dense is None or unpruned(result):
+    if dense is None or (unpruned(result) and result.quantization is None):
         return shown
     change = metric_change(name, dense, pruned).replace(" pts", " points")
     return f"{shown} (dense {metric_text(name, dense)}, {change})"

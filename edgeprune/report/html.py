@@ -42,6 +42,8 @@ def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str
         evidence=facts.evidence(result),
         static=result.target == "ios" or facts.evidence(result) == "not measured",
         rows=facts.comparison(result),
+        columns=facts.columns(result),
+        twins=facts.twin_rows(result),
         budget=facts.budget_rows(result),
         widths=facts.widths(result),
         recalls=figures.recall_rows(result),

@@ -11,6 +11,13 @@ from edgeprune.result import Plan
 _SHOWN = 12
 
 
+def _quantized(plan: Plan) -> list[str | tuple[str, str]]:
+    if plan.quantized_ms is None:
+        return []
+    share = f"{plan.quantized_ms / plan.dense_ms:.0%} of float32"
+    return [("Dense ", "bold"), f"{text.milliseconds(plan.quantized_ms)} measured as {plan.quantize}, {share}\n"]
+
+
 def render_plan(plan: Plan) -> RenderableType:
     """The plan as a Rich renderable, 80 columns wide at most."""
     runtime = facts.RUNTIMES[plan.runtime]
@@ -18,6 +25,7 @@ def render_plan(plan: Plan) -> RenderableType:
         ("Dense ", "bold"),
         f"{text.milliseconds(plan.dense_ms)} measured ({runtime}, {plan.threads} thread(s)), ",
         f"{text.count(plan.dense_macs)} MACs\n",
+        *_quantized(plan),
         ("Floor ", "bold"),
         f"{text.milliseconds(plan.floor_ms)} measured, {plan.floor_share:.0%} of dense, ",
         f"{text.count(plan.floor_macs)} MACs: every group at its narrowest\n",

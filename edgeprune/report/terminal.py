@@ -25,6 +25,8 @@ def render(result: Result, run_dir: Path | None = None) -> RenderableType:
     if result.outcome not in ("", "met"):
         parts.append(Text(result.outcome))
     parts += [Text(), _comparison(result), _budget(result)]
+    if result.quantization is not None:
+        parts += [Text(), Text(result.quantization.note), _number_formats(result)]
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
     parts += [Text(), _files(result, run_dir)]
     return Group(*parts)
@@ -41,12 +43,22 @@ def as_text(result: Result) -> str:
 def _comparison(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for name in ("dense", "pruned", "change"):
+    for name in (*facts.columns(result), "change"):
         table.add_column(name, justify="right")
     for row in facts.comparison(result):
         table.add_row(Text(row.label), row.dense, row.pruned, row.change)
         if any(row.detail):
             table.add_row(Text("  p10 to p90", style="dim"), *(Text(cell, style="dim") for cell in row.detail), "")
+    return table
+
+
+def _number_formats(result: Result) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("float32", result.quantization.dense.precision if result.quantization else "", "change"):
+        table.add_column(name, justify="right")
+    for row in facts.twin_rows(result):
+        table.add_row(Text(row.label), row.full, row.reduced, row.change)
     return table
 
 
@@ -68,7 +80,6 @@ def _files(result: Result, run_dir: Path | None) -> Table:
     folder = run_dir or result.path or Path()
     table.add_row("Report", Text(str(folder / "report.html")))
     table.add_row("Result", Text(str(folder / "result.json")))
-    for artifact in result.artifacts:
-        if artifact.network == "pruned":
-            table.add_row(facts.RUNTIMES.get(artifact.format, artifact.format), Text(str(folder / artifact.path)))
+    for artifact in facts.shipped(result):
+        table.add_row(facts.RUNTIMES.get(artifact.format, artifact.format), Text(str(folder / artifact.path)))
     return table
