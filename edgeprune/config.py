@@ -64,6 +64,9 @@ class Config(BaseModel):
     max_ratio: float = Field(1.0, ge=0, le=1, description="largest share of a group's channels that may be removed")
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
     threads: int = Field(1, ge=1, description="threads of the runtime")
+    serial: list[str] = Field(default_factory=list, description="phones that it has to be fast on (default: the only)")
+    runner: Literal["native", "app"] = Field("native", description="who runs the files on a phone")
+    cores: str | None = Field(None, description="a phone's cores: big, little or a hexadecimal mask")
     formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
     quantize: Literal["none", "fp16", "int8"] = Field(
         "none", description="number format of the pruned files; the search then times candidates in it"
@@ -106,9 +109,9 @@ class Config(BaseModel):
             raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
         return names
 
-    @field_validator("keep", mode="before")
+    @field_validator("keep", "serial", mode="before")
     @classmethod
-    def _one_pattern(cls, value: Any) -> Any:
+    def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
     def multiples(self) -> tuple[int, ...]:

@@ -54,6 +54,7 @@ _FOREIGN = {
     ("converters", "InspectionError"): 2,
     ("converters", "MissingExtra"): 3,
     ("converters", "WriteError"): 3,
+    ("profilers", "DeviceError"): 5,
     ("profilers", "MeasurementError"): 5,
     ("profilers", "RuntimeNotInstalled"): 3,
     ("profilers", "StoreError"): 3,

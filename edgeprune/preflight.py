@@ -1,11 +1,10 @@
 """What can be known to fail before any work: checked first, told at once."""
 
-import subprocess
 import sys
 from importlib.util import find_spec
 
 from edgeprune.config import Config
-from edgeprune.errors import DeviceError, EnvironmentProblem, UsageError
+from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.recipe import load_recipe
 
 _MODULES = {"litert": ("litert_torch", "ai_edge_litert"), "executorch": ("executorch",), "coreml": ("coremltools",)}
@@ -36,34 +35,17 @@ def _check_target(config: Config) -> None:
                 "Use --target ios --macs 50% for a Core ML package with a static report.",
             )
     elif config.target == "android":
-        _check_phone()
+        _check_phones(config)
 
 
-def _check_phone() -> None:
-    from profilers.android.devices import attached, find_adb
+def _check_phones(config: Config) -> None:
+    """Raise DeviceError unless the phones that are meant are there and ready; their runners have to be there, too."""
+    from profilers.android.bundle import find_bundles
+    from profilers.android.devices import open_phones
 
-    adb = find_adb()
-    if adb is None:
-        raise DeviceError(
-            "No phone: adb was not found.",
-            "Install Android's platform-tools (Debian: apt-get install adb), attach a phone with USB debugging on, "
-            "and check that `adb devices` lists it. This version cannot measure on phones yet: use --target host.",
-        )
-    try:
-        phones = attached(adb)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DeviceError(f"adb does not answer: {error}", "Try `adb kill-server`, then `adb devices`.") from error
-    if not phones:
-        raise DeviceError(
-            "No phone: adb lists no device.",
-            "Attach one, switch on USB debugging in its developer options, and accept the question on its screen. "
-            "This version cannot measure on phones yet: use --target host.",
-        )
-    found = ", ".join(f"{phone.serial} ({phone.state})" for phone in phones)
-    raise DeviceError(
-        f"Found {found}, but this version cannot measure on phones yet.",
-        "Use --target host, or --target ios --macs 50% for a static run.",
-    )
+    open_phones(config.serial)
+    if config.runner == "native":
+        find_bundles()
 
 
 def _check_formats(config: Config) -> None:

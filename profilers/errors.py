@@ -23,3 +23,15 @@ class MeasurementError(ProfilerError):
 
 class StoreError(ProfilerError):
     """The store of measurements cannot be opened, read or written."""
+
+
+class DeviceError(ProfilerError):
+    """No phone, several phones and no choice, or a phone that does not do what it is asked."""
+
+
+class ConnectionLost(DeviceError):
+    """A phone that was there went away."""
+
+
+class ScriptFailed(DeviceError):
+    """A command on the phone ended with an exit code other than 0."""

@@ -8,7 +8,11 @@ Kind = Literal["measured", "emulated"]
 
 @dataclass(frozen=True)
 class Device:
-    """Who measured. `affinity` lists the cores asked for and `affinity_seen` those the kernel granted."""
+    """Who measured. `affinity` lists the cores asked for and `affinity_seen` those the kernel granted.
+
+    `libc` is "glibc" where a phone ran the libraries of a Linux wheel and not Android's own; `serial_sha256` the first
+    16 hex digits of the hash of a phone's serial number.
+    """
 
     name: str
     soc: str
@@ -21,6 +25,8 @@ class Device:
     affinity_seen: tuple[int, ...] = ()
     delegate: str = "xnnpack"
     memory_mib: float | None = None
+    libc: str = ""
+    serial_sha256: str = ""
 
 
 @dataclass(frozen=True)

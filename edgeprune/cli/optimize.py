@@ -96,6 +96,17 @@ def optimize(
     threads: Annotated[
         int | None, option("--threads", help="Threads of the runtime (default 1).", panel=_GOAL, metavar="N")
     ] = None,
+    serial: Annotated[
+        list[str] | None,
+        option("--serial", help="Phone to be fast on; may be repeated: fast on all.", panel=_GOAL, metavar="SERIAL"),
+    ] = None,
+    runner: Annotated[
+        str | None, option("--runner", help="On a phone: native (default) or app.", panel=_GOAL, metavar="NAME")
+    ] = None,
+    cores: Annotated[
+        str | None,
+        option("--cores", help="On a phone: big, little or a mask such as f0.", panel=_GOAL, metavar="CORES"),
+    ] = None,
     recipe: Annotated[
         str | None,
         option(

@@ -1,12 +1,26 @@
-"""Which phones adb sees."""
+"""Which phones adb sees, in which state, and which one is meant."""
 
 import os
 import re
-import shutil
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-_TIMEOUT_S = 20.0
+from profilers.android.adb import Adb, Phone
+from profilers.errors import DeviceError
+
+READY = "device"
+# State as adb names it -> what to do about it.
+CURES = {
+    "unauthorized": "unlock the phone and accept the question about USB debugging on its screen",
+    "authorizing": "wait a moment, and accept the question on the phone's screen",
+    "offline": "unplug and replug it, or `adb kill-server`",
+    "connecting": "wait a moment",
+    "no permissions": "add a udev rule for the phone, or the user to the group plugdev",
+    "recovery": "restart the phone into Android",
+    "sideload": "restart the phone into Android",
+    "bootloader": "restart the phone into Android",
+}
+ATTACH = "Attach one, switch on USB debugging in its developer options, and accept the question on its screen."
 # Serial number, state (which may be a sentence), and what -l adds.
 _LINE = re.compile(
     r"(\(no serial number\)|\S+)\s+(\S.*?)(?:\s+(?:usb|product|model|device|features|transport_id):\S*)*\s*"
@@ -20,18 +34,30 @@ class Attached:
     serial: str
     state: str
 
+    @property
+    def ready(self) -> bool:
+        """True if it can be asked things."""
+        return self.state == READY
 
-def find_adb() -> str | None:
-    """The adb program: on PATH, else in $ANDROID_HOME/platform-tools."""
-    home = os.environ.get("ANDROID_HOME") or os.environ.get("ANDROID_SDK_ROOT")
-    places = os.pathsep.join(filter(None, [os.environ.get("PATH"), home and os.path.join(home, "platform-tools")]))
-    return shutil.which("adb", path=places)
+    @property
+    def cure(self) -> str:
+        """What to do about its state; "" if it is ready."""
+        if self.ready:
+            return ""
+        return next((cure for state, cure in CURES.items() if self.state.startswith(state)), "see `adb devices`")
+
+    def __str__(self) -> str:
+        return self.serial if self.ready else f"{self.serial} ({self.state})"
 
 
-def attached(adb: str) -> list[Attached]:
-    """All phones adb lists, ready or not. Raises OSError or subprocess.SubprocessError when adb does not answer."""
-    listing = subprocess.run([adb, "devices"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True).stdout
-    return parse_devices(listing)
+def attached(adb: Adb) -> list[Attached]:
+    """All phones adb lists, ready or not. Raises DeviceError when adb does not answer."""
+    listing = adb.call("devices")
+    if listing.code:
+        raise DeviceError(
+            f"adb does not answer: {listing.text.strip()[-300:]}", "Try `adb kill-server`, then `adb devices`."
+        )
+    return parse_devices(listing.text)
 
 
 def parse_devices(listing: str) -> list[Attached]:
@@ -39,3 +65,36 @@ def parse_devices(listing: str) -> list[Attached]:
     lines = listing.partition("List of devices attached")[2].splitlines()
     found = [_LINE.fullmatch(line) for line in lines if not line.startswith("*")]
     return [Attached(line[1], line[2]) for line in found if line]
+
+
+def choose(phones: Sequence[Attached], serials: Sequence[str] = ()) -> list[str]:
+    """The phones to use: those named, else $ANDROID_SERIAL, else the only one.
+
+    Raises DeviceError when one is missing or not ready, or when there are several and none is named.
+    """
+    wanted = list(dict.fromkeys(serials)) or [s for s in (os.environ.get("ANDROID_SERIAL"),) if s]
+    listed = ", ".join(map(str, phones)) or "none"
+    if not phones:
+        raise DeviceError("No phone: adb lists no device.", ATTACH)
+    if not wanted:
+        ready = [phone for phone in phones if phone.ready]
+        if len(ready) > 1:
+            raise DeviceError(f"{len(ready)} phones are attached: {listed}.", "Pass --serial, or set ANDROID_SERIAL.")
+        if not ready:
+            cures = "; ".join(f"{phone.serial}: {phone.cure}" for phone in phones)
+            raise DeviceError(f"No phone is ready: {listed}.", f"Do this: {cures}.")
+        return [ready[0].serial]
+    by_serial = {phone.serial: phone for phone in phones}
+    for serial in wanted:
+        phone = by_serial.get(serial)
+        if phone is None:
+            raise DeviceError(f"Phone {serial} is not attached; found: {listed}.", "Check --serial and ANDROID_SERIAL.")
+        if not phone.ready:
+            raise DeviceError(f"Phone {serial} is {phone.state}.", f"Do this: {phone.cure}.")
+    return wanted
+
+
+def open_phones(serials: Sequence[str] = (), adb: Adb | None = None) -> list[Phone]:
+    """The phones chosen by `choose`. Raises DeviceError."""
+    adb = adb or Adb()
+    return [Phone(adb, serial) for serial in choose(attached(adb), serials)]

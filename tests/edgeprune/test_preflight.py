@@ -4,8 +4,9 @@ import sys
 import pytest
 
 from edgeprune.config import make_config
-from edgeprune.errors import DeviceError, EnvironmentProblem, UsageError
+from edgeprune.errors import EnvironmentProblem, UsageError, explain
 from edgeprune.preflight import check
+from profilers.errors import DeviceError, RuntimeNotInstalled
 
 GIVEN = {"model": "builtin:resnet8", "data": "builtin:digits"}
 
@@ -16,7 +17,8 @@ def checked(**settings):
 
 def fake_adb(folder, listing):
     adb = folder / "adb"
-    adb.write_text(f"#!{sys.executable}\nprint({listing!r})\n")
+    version = "Android Debug Bridge version 1.0.41"
+    adb.write_text(f"#!{sys.executable}\nimport sys\nprint({version!r} if 'version' in sys.argv else {listing!r})\n")
     adb.chmod(adb.stat().st_mode | stat.S_IXUSR)
 
 
@@ -26,7 +28,9 @@ def test_without_adb_android_ends_at_once_with_the_cure(monkeypatch, tmp_path):
     monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
     with pytest.raises(DeviceError, match="adb was not found") as caught:
         checked(target="android", latency="20ms")
-    assert caught.value.exit_code == 5
+    problem = explain(caught.value)
+    assert problem is not None
+    assert problem.exit_code == 5
     assert "platform-tools" in caught.value.cure
 
 
@@ -39,10 +43,23 @@ def test_adb_without_a_phone_ends_at_once_with_the_cure(monkeypatch, tmp_path):
 
 
 def test_phones_are_named_with_their_state(monkeypatch, tmp_path):
-    fake_adb(tmp_path, "List of devices attached\nR58M\tunauthorized\nemulator-5554\tdevice\n")
+    fake_adb(tmp_path, "List of devices attached\nR58M\tunauthorized\nA\tdevice\nB\tdevice\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DeviceError, match=r"R58M \(unauthorized\), emulator-5554 \(device\)"):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    with pytest.raises(DeviceError, match=r"2 phones are attached: R58M \(unauthorized\), A, B") as caught:
         checked(target="android", latency="20ms")
+    assert "--serial" in caught.value.cure
+    with pytest.raises(DeviceError, match="R58M is unauthorized"):
+        checked(target="android", latency="20ms", serial="R58M")
+
+
+def test_without_the_native_runners_their_making_is_told(monkeypatch, tmp_path):
+    fake_adb(tmp_path, "List of devices attached\nA\tdevice\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EDGEPRUNE_NATIVE", str(tmp_path / "none"))
+    with pytest.raises(RuntimeNotInstalled, match="native runners for phones are not built") as caught:
+        checked(target="android", latency="20ms")
+    assert "make native" in caught.value.cure
 
 
 def test_latency_on_ios_is_refused_and_macs_is_named():

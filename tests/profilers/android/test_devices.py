@@ -2,7 +2,10 @@
 
 import pytest
 
-from profilers.android.devices import Attached, attached, find_adb, parse_devices
+from profilers.android.devices import Attached, choose, open_phones, parse_devices
+from profilers.errors import DeviceError
+from tests.phone import Faults, Phone
+from tests.phone.fixtures import adb
 
 NO_RULES = "no permissions (missing udev rules? user is in the plugdev group)"
 SEE = "; see [http://developer.android.com/tools/device.html]"
@@ -47,18 +50,59 @@ def test_no_phone(listing):
     assert parse_devices(listing) == []
 
 
-def test_adb_is_asked_and_found_under_android_home(tmp_path, monkeypatch):
-    tools = tmp_path / "platform-tools"
-    tools.mkdir()
-    adb = tools / "adb"
-    adb.write_text(
-        "#!/bin/sh\nif [ \"$1\" = devices ]; then printf 'List of devices attached\\nR58M\\tdevice\\n'; fi\n"
-    )
-    adb.chmod(0o755)
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
-    monkeypatch.delenv("ANDROID_HOME", raising=False)
-    assert find_adb() is None
-    monkeypatch.setenv("ANDROID_HOME", str(tmp_path))
-    assert find_adb() == str(adb)
-    assert attached(str(adb)) == [Attached("R58M", "device")]
+@pytest.fixture
+def nothing_named(monkeypatch):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_the_only_phone_is_taken_and_several_are_listed():
+    ready, other = Attached("A", "device"), Attached("B", "device")
+    assert choose([ready, Attached("C", "offline")]) == ["A"]
+    with pytest.raises(DeviceError, match="2 phones are attached: A, B, C") as caught:
+        choose([ready, other, Attached("C", "offline")])
+    assert "--serial" in caught.value.cure
+    assert "ANDROID_SERIAL" in caught.value.cure
+    assert choose([ready, other], ["B", "A", "B"]) == ["B", "A"]
+
+
+def test_the_environment_names_a_phone_and_the_option_goes_first(monkeypatch):
+    phones = [Attached("A", "device"), Attached("B", "device")]
+    monkeypatch.setenv("ANDROID_SERIAL", "B")
+    assert choose(phones) == ["B"]
+    assert choose(phones, ["A"]) == ["A"]
+    monkeypatch.setenv("ANDROID_SERIAL", "X; reboot")
+    with pytest.raises(DeviceError, match="X; reboot is not attached; found: A, B"):
+        choose(phones)
+
+
+@pytest.mark.usefixtures("nothing_named")
+@pytest.mark.parametrize(
+    ("state", "cure"),
+    [("unauthorized", "accept the question"), ("offline", "replug"), (NO_RULES + SEE, "udev"), ("odd", "adb devices")],
+)
+def test_a_phone_that_is_not_ready_comes_with_the_cure(state, cure):
+    for named in ([], ["A"]):
+        with pytest.raises(DeviceError) as caught:
+            choose([Attached("A", state)], named)
+        assert state in caught.value.message
+        assert cure in caught.value.cure
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_without_a_phone_the_cure_is_to_attach_one():
+    with pytest.raises(DeviceError, match="adb lists no device") as caught:
+        choose([], ["A"])
+    assert "USB debugging" in caught.value.cure
+
+
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+@pytest.mark.usefixtures("adb_server")
+@pytest.mark.parametrize("state", ["unauthorized", "offline"])
+def test_states_as_the_real_adb_gives_them(tmp_path, state):
+    faults = Faults(**{state: True})
+    with Phone(tmp_path / "phone", faults=faults) as phone:
+        adb("connect", phone.address)
+        with pytest.raises(DeviceError, match=state):
+            open_phones()

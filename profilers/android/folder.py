@@ -1,0 +1,115 @@
+"""Our folder on the phone: runners cached by hash, and one folder for this measuring, removed when it ends.
+
+A name given by a user never reaches the phone: files are called by their SHA-256.
+"""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from converters.artifact import SUFFIXES, Artifact
+from profilers.android.adb import Phone
+from profilers.errors import DeviceError, MeasurementError
+from profilers.store import default_path
+
+ROOT = "/data/local/tmp/edgeprune"
+# What an earlier measuring left that was cut off: its processes are ended, its files removed.
+_CLEAN = f"""mkdir -p {ROOT} && cd {ROOT} || exit 1
+for old in run-*; do
+  [ -d "$old" ] || continue
+  group=$(cat "$old/group" 2>/dev/null)
+  [ -n "$group" ] && grep -q "$old" /proc/$group/cmdline 2>/dev/null && kill -9 -$group
+  rm -rf "$old"
+done
+"""
+
+
+class Folder:
+    """A context manager: one folder on one phone, that no other process of this machine measures on meanwhile."""
+
+    def __init__(self, phone: Phone) -> None:
+        self.phone = phone
+        self.name = f"run-{uuid.uuid4().hex[:12]}"
+        self.path = f"{ROOT}/{self.name}"
+        self._there: set[str] = set()
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._lock = _lock(self.phone.serial)
+        try:
+            self.renew()
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.phone.run(f"rm -rf {self.path}")
+        except DeviceError:
+            pass  # the phone is gone: the next measuring cleans up
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+
+    def renew(self) -> None:
+        """Clean up after earlier measurings and make the folder. Raises DeviceError."""
+        self._there.clear()
+        self.phone.run(f"{_CLEAN}mkdir {self.path}")
+
+    def place(self, artifact: Artifact) -> str:
+        """Where a file is, or will be, on the phone."""
+        return f"{self.path}/{artifact.sha256[:32]}{SUFFIXES[artifact.format]}"
+
+    def put(self, artifacts: Sequence[Artifact]) -> None:
+        """Bring files there, those that are there already left out: one round trip. Raises DeviceError."""
+        self.put_files({self.place(artifact).rpartition("/")[2]: artifact.path for artifact in artifacts})
+
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        """Bring files by the name they get on the phone."""
+        missing = {name: file for name, file in files.items() if name not in self._there}
+        absent = [str(file) for file in missing.values() if not file.is_file()]
+        if absent:
+            raise MeasurementError(f"{', '.join(absent)} is no file", "convert the model first")
+        if missing:
+            push_as(self.phone, missing, self.path)
+            self._there |= set(missing)
+
+    def guard(self, script: str) -> str:
+        """A script that can be found and ended by the next measuring if the phone is unplugged while it runs."""
+        return f"echo $$ > {self.path}/group\n: {self.name}\ncd {self.path} || exit 1\n{script}"
+
+
+def push_as(phone: Phone, files: Mapping[str, Path], folder: str) -> None:
+    """Push files under names of our own, in one round trip."""
+    with tempfile.TemporaryDirectory(prefix="edgeprune-push-") as made:
+        links = []
+        for name, file in files.items():
+            link = Path(made) / name
+            link.symlink_to(file.absolute())
+            links.append(link)
+        phone.push(links, folder)
+
+
+def _lock(serial: str) -> IO[str]:
+    """A lock of this machine on a phone. Raises DeviceError when another process has it."""
+    folder = default_path().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / f"phone-{hashlib.sha256(serial.encode()).hexdigest()[:16]}.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise DeviceError(
+            f"Another edgeprune measures on phone {serial}.", "Wait for it to end: two at once disturb each other."
+        ) from error
+    os.set_inheritable(file.fileno(), False)
+    return file

@@ -1,0 +1,56 @@
+"""A phone made ready to measure: what it is, and who runs files on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from converters.artifact import Artifact
+from profilers.android import conditions
+from profilers.android.adb import Phone
+from profilers.android.conditions import OnWait
+from profilers.android.facts import Facts
+from profilers.android.turn import Report, Runner, Turn
+from profilers.errors import ConnectionLost
+
+COOL_DOWN_S = 120.0
+T = TypeVar("T")
+
+
+@dataclass
+class Station:
+    """One phone, its facts and its runner. `patience_s` is how long to wait for it to get cool and charged."""
+
+    phone: Phone
+    facts: Facts
+    runner: Runner
+    patience_s: float = conditions.PATIENCE_S
+    on_wait: OnWait | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def fit(self, start: dict[str, Any] | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Conditions once the phone is fit to measure, and the doubts that are left when patience ends.
+
+        With `start`, the conditions of the beginning, only heat is waited for, and not longer than COOL_DOWN_S.
+        """
+        patience_s = self.patience_s if start is None else min(self.patience_s, COOL_DOWN_S)
+        return self._again(
+            lambda: conditions.wait_until_fit(self.phone, start=start, patience_s=patience_s, on_wait=self.on_wait)
+        )
+
+    def put(self, artifacts: list[Artifact]) -> None:
+        """Bring files to the phone; a phone that goes away meanwhile is waited for once."""
+        self._again(lambda: self.runner.put(artifacts))
+
+    def run(self, turns: list[Turn]) -> list[Report]:
+        """One process a turn. If the phone goes away, it is waited for once, and all turns are run again."""
+        return self._again(lambda: self.runner.run(turns))
+
+    def _again(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except ConnectionLost as lost:
+            if not self.phone.come_back():
+                raise
+            self.runner.recover()
+            self.notes.append(f"the connection broke and came back: {lost.message}")
+            return ask()
