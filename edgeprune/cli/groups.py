@@ -54,11 +54,12 @@ def _run(spec: str, shapes: list[str], output: Path | None, as_json: bool) -> No
         import torch
 
         from edgeprune.files import disk_trouble, whole, write_json
+        from edgeprune.graph.trace import export
 
         with disk_trouble(output):
             output.mkdir(parents=True, exist_ok=True)
         with whole(output / "model.pt2") as partial, partial.open("wb") as file:
-            torch.export.save(traced.program, file)
+            torch.export.save(export(network, inputs), file)
         write_json(output / "node-data.json", node_data(coupling))
     if as_json:
         typer.echo(jsonlib.dumps(groups_entry(coupling), indent=2))

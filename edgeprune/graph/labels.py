@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.export import ExportedProgram
 
 from edgeprune.graph import call as calls
 from edgeprune.graph import contractions, moves, rules
 from edgeprune.graph.call import Call, Labels, Rule
+from edgeprune.graph.record import Program
 from edgeprune.graph.space import FIXED, LabelSpace, uniform
 from edgeprune.graph.trace import op_name
 
@@ -184,7 +184,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def walk(program: ExportedProgram, space: LabelSpace, tied: dict[str, str]) -> dict[str, Labels]:
+def walk(program: Program, space: LabelSpace, tied: dict[str, str]) -> dict[str, Labels]:
     """Run every node's rule; node name -> label tensor (tuple of tensors, None) of its output.
 
     Parameter axes are keyed by name, so graphs of one model (deployment, training) may share a `space`.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx
-from torch.export import ExportedProgram
 
+from edgeprune.graph.record import Program
 from edgeprune.graph.space import core
 from edgeprune.graph.trace import bound, op_name
 
@@ -61,7 +61,7 @@ Parts = Callable[[Tensor], tuple[AxisPart, ...]]
 
 
 def list_layers(
-    program: ExportedProgram, owners: dict[str, str], labels: dict[str, Any], parts: Parts, batch: int
+    program: Program, owners: dict[str, str], labels: dict[str, Any], parts: Parts, batch: int
 ) -> tuple[Layer, ...]:
     """Layers in execution order.
 

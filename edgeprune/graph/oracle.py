@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
+from edgeprune.graph.record import Program
 from edgeprune.graph.space import core
 from edgeprune.graph.trace import bound, op_name
 
@@ -19,7 +19,7 @@ Restricted = Callable[[Tensor, Tensor, dict[str, Any]], Any]  # input, kept mask
 
 
 def run_dense(
-    program: ExportedProgram,
+    program: Program,
     state: dict[str, Tensor],
     inputs: tuple[Tensor, ...],
     labels: dict[str, Any],
@@ -44,7 +44,7 @@ def run_dense(
     return []
 
 
-def _bind(program: ExportedProgram, state: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
+def _bind(program: Program, state: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
     given = iter(inputs)
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     values: dict[fx.Node, Any] = {}

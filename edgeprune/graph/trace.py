@@ -1,4 +1,4 @@
-"""One `torch.export` of the model: the ATen graph that labels, layers and the oracle read."""
+"""The ATen graph of the model, as `torch.export` sees it: what labels, layers and the oracle read."""
 
 import sys
 import traceback
@@ -13,21 +13,22 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from edgeprune.graph.errors import TraceError
+from edgeprune.graph.record import Program, record
 
 _LIBRARY = f"{Path(torch.__file__).parent}/"
 
 
 @dataclass(frozen=True)
 class Trace:
-    """An exported network.
+    """A traced network.
 
     `program` is the network as it is deployed (eval mode). `train_program` is traced only if training reaches
     parameters that deployment does not (auxiliary heads; `train_only`). `tied` maps every name of a shared tensor to
     its first name.
     """
 
-    program: ExportedProgram
-    train_program: ExportedProgram | None
+    program: Program
+    train_program: Program | None
     example_inputs: tuple[Tensor, ...]
     tied: dict[str, str]
     notes: tuple[str, ...] = ()
@@ -40,20 +41,21 @@ class Trace:
 
 
 def trace(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Trace:
-    """Export `model` as called with `example_inputs` (N, C, H, W for images). The model's modes are left as they were.
+    """Trace `model` as called with `example_inputs` (N, C, H, W for images). The model's modes are left as they were.
 
-    Raises TraceError, naming the operation and the user's file and line, if the model cannot be exported.
+    Raises TraceError, naming the operation and the user's file and line, if the model cannot be exported. A trace
+    costs a tenth of an export and promises less: converting the network exports it.
     """
     tied = tied_names(model)
     notes: list[str] = []
     train_program = None
     with switched(model, training=False):
-        program = _export(model, example_inputs)
+        program = _program(model, example_inputs)
     unreached = sorted({n for n, _ in model.named_parameters()} - {tied.get(p, p) for p in parameters_of(program)})
     if unreached:
         try:
             with switched(model, training=True), preserved_buffers(model), _no_counters(model):
-                train_program = _export(model, tuple(_two(x) for x in example_inputs))
+                train_program = _program(model, tuple(_two(x) for x in example_inputs))
         except TraceError as error:
             notes.append(
                 f"training-only parameters ({', '.join(unreached[:3])}, ...) cannot be traced and keep their widths: "
@@ -62,7 +64,7 @@ def trace(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Trace:
     return Trace(program, train_program, tuple(example_inputs), tied, tuple(notes), tuple(unreached))
 
 
-def parameters_of(program: ExportedProgram) -> dict[str, str]:
+def parameters_of(program: Program) -> dict[str, str]:
     """Qualified name -> placeholder name, of every parameter and buffer that the graph reads."""
     signature = program.graph_signature
     used = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
@@ -159,7 +161,16 @@ def _two(x: Tensor) -> Tensor:
     return x if x.dim() == 0 or x.shape[0] > 1 else torch.cat([x, x])
 
 
-def _export(model: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> Program:
+    """Recorded; exported if that fails, which manages more and says what is wrong with the rest."""
+    try:
+        return record(model, inputs)
+    except Exception:  # the user's code may raise anything when it does not run on fake tensors
+        return Program.of(export(model, inputs))
+
+
+def export(model: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    """`torch.export`. Raises TraceError if it fails."""
     try:
         return torch.export.export(model, inputs, strict=False)
     except Exception as error:
