@@ -25,7 +25,7 @@ TITLE = "Breadth: torchvision's classifiers"
 FORMATS = ("litert", "executorch", "coreml")
 VARIANTS = ("dense", "half")
 MOST_PARAMS = 50e6
-MODEL_MINUTES = 15
+MODEL_MINUTES = 25
 SIDE = 128  # pixels; the architectures that insist on another side get theirs
 HEADER = ("model", "params (M)", "side", *(f"{fmt}, {variant}" for variant in VARIANTS for fmt in FORMATS), "seconds")
 
@@ -119,7 +119,8 @@ def run(name: str) -> None:
     command = [sys.executable, "-m", "benchmarks.convert_zoo", "--one", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 * MODEL_MINUTES, check=False)
-        output, why = done.stdout, f"the process ended with code {done.returncode}"
+        last = (done.stderr.strip() or "nothing on stderr").splitlines()[-1][:300]
+        output, why = done.stdout, f"the process ended with code {done.returncode}: {last}"
     except subprocess.TimeoutExpired as late:
         output, why = (late.stdout or b"").decode(), f"not done after {MODEL_MINUTES} minutes"
     found = [json.loads(line.removeprefix("ROW ")) for line in output.splitlines() if line.startswith("ROW ")]
