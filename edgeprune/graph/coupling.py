@@ -1,6 +1,7 @@
 """The coupling of a network: its channel groups, legal widths, and what widths cost in MACs and parameters."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from edgeprune.graph.balance import best_units
 from edgeprune.graph.errors import SurgeryError
 from edgeprune.graph.layers import AxisPart, Layer
-from edgeprune.graph.space import core, varies
+from edgeprune.graph.space import core
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ class Coupling:
 
     def menu(self, multiple: int = 8) -> dict[str, tuple[int, ...]]:
         """Legal counts of every prunable group, ascending, in steps of `multiple` channels; dense is always one."""
-        return {name: self._menu(group, multiple) for name, group in self.prunable.items()}
+        return {name: self.counts(group, multiple) for name, group in self.prunable.items()}
 
-    def _menu(self, group: ChannelGroup, multiple: int) -> tuple[int, ...]:
+    def counts(self, group: ChannelGroup, multiple: int) -> tuple[int, ...]:
+        """The legal counts of one group: its entry of `menu`."""
         width, least = group.channels_per_unit, self.floors.get(group.name, 1)
         steps = [u for u in range(1, group.units) if u * width % multiple == 0 and u * width >= least]
         rows = self.balance.get(group.name)
@@ -137,7 +139,13 @@ class Coupling:
 
     def broken_nodes(self, mask: Tensor) -> list[str]:
         """Nodes whose kept mask is not the outer product of one mask an axis."""
-        return [name for name, labels in self.labels.items() if not all(_rectangular(t, mask) for t in leaves(labels))]
+        return list(dict.fromkeys(name for name, labels in self.grids if not _rectangular(labels, mask)))
+
+    @cached_property
+    def grids(self) -> list[tuple[str, Tensor]]:
+        """(node, labels) wherever labels differ along more than one axis: elsewhere any mask is such a product."""
+        named = [(name, core(tensor)[0]) for name, labels in self.labels.items() for tensor in leaves(labels)]
+        return [(name, labels) for name, labels in named if sum(size > 1 for size in labels.shape) > 1]
 
     def _prunable(self, name: str) -> ChannelGroup:
         group = self.groups.get(name)
@@ -162,12 +170,8 @@ def leaves(labels: Any) -> list[Tensor]:
 
 
 def _rectangular(labels: Tensor, mask: Tensor) -> bool:
-    axes = [d for d in range(labels.dim()) if varies(labels, d)]
-    if len(axes) < 2:
-        return True
-    kept = mask[core(labels)[0]]
+    kept = mask[labels]
     product = torch.ones_like(kept)
-    for axis in axes:
-        others = [d for d in range(kept.dim()) if d != axis]
-        product &= kept.any(dim=tuple(others), keepdim=True)
+    for axis in range(kept.dim()):
+        product &= kept.any(dim=tuple(d for d in range(kept.dim()) if d != axis), keepdim=True)
     return bool(torch.equal(product, kept))

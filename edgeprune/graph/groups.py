@@ -1,6 +1,7 @@
 """From labels to channel groups: connected components are the units; units with the same member slices are a group."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,12 +34,16 @@ def find_groups(trace: Trace) -> Coupling:
     component = space.components()
     frozen = {int(c): reason for marked, reason in reversed(space.frozen) for c in component[marked]}
     lines = _lines(space, component, frozen)
-    groups, ids = _groups(lines, frozen)
+    size = int(component.max()) + 1
+    groups, ids = _groups(lines, frozen, size)
     balance = _balance(space, component, groups, ids)
     coupling = Coupling(groups, (), (), _shapes(trace), {}, balance, labels, component, ids)
     _freeze_unbalanced(coupling)
     _freeze_broken(coupling)
-    owner = {int(c): name for name, group in groups.items() if group.frozen is None for c in ids[name]}
+    owner = _owner(ids, size)
+    for name, group in groups.items():
+        if group.frozen is not None:
+            owner[ids[name]] = -1
 
     def parts(vector: Tensor) -> tuple[AxisPart, ...]:
         return _parts(component[vector], owner, groups)
@@ -91,35 +96,75 @@ def _only_axis(ids: Tensor) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def _groups(lines: list[_Line], frozen: dict[int, str]) -> tuple[dict[str, ChannelGroup], dict[str, Tensor]]:
-    """Groups by name, and the component of every unit of each."""
-    signature: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number, line in enumerate(lines):
-        present, counts = torch.unique(line.ids, return_counts=True)
-        for c, count in zip(present.tolist(), counts.tolist(), strict=True):
-            signature[c].append((number, count))
-    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for number, line in enumerate(lines):
-        for c in dict.fromkeys(line.ids.tolist()) if line.producer else ():
-            first = next(n for n, _ in signature[c] if lines[n].producer)
-            if first == number:
-                alike[(*signature[c], frozen.get(c))].append(c)
-    groups: dict[str, ChannelGroup] = {}
+def _groups(lines: list[_Line], frozen: dict[int, str], size: int) -> tuple[dict[str, ChannelGroup], dict[str, Tensor]]:
+    """Groups by name, and the component of every unit of each; components are numbered below `size`."""
+    kind, maker = _kinds(lines, frozen, size)
+    makers: dict[str, int] = {}
     ids: dict[str, Tensor] = {}
-    for key, units in alike.items():
-        slices = [entry for entry in key if isinstance(entry, tuple)]
-        reason = frozen.get(units[0])
-        maker, per_unit = next((lines[n], count) for n, count in slices if lines[n].producer)
+    for number, line in enumerate(lines):
+        units = _by_appearance(line.ids)
+        units = units[maker[units] == number]
+        for same in _by_appearance(kind[units]):
+            name = _unique(line.param.rpartition(".")[0] or line.param, makers)
+            makers[name], ids[name] = number, units[kind[units] == same]
+    members = _members(lines, ids, size)
+    groups = {}
+    for name, units in ids.items():
+        line = lines[makers[name]]
+        per_unit = next(s for s in members[name] if (s.param, s.axis) == (line.param, line.axis)).index.shape[1]
+        reason = frozen.get(int(units[0]))
         if len(units) == 1 and reason is None:
             reason = "has channels that are all tied to each other" if per_unit > 1 else "has a single unit"
-        name = _unique(maker.param.rpartition(".")[0] or maker.param, groups)
-        members = tuple(_slice(lines[n], units, count) for n, count in slices)
-        groups[name] = ChannelGroup(name, len(units), per_unit, members, reason)
-        ids[name] = torch.tensor(units)
+        groups[name] = ChannelGroup(name, len(units), per_unit, members[name], reason)
     return groups, ids
 
 
-def _unique(name: str, taken: dict[str, ChannelGroup]) -> str:
+def _kinds(lines: list[_Line], frozen: dict[int, str], size: int) -> tuple[Tensor, Tensor]:
+    """Per component: its kind (alike are those with as many entries on every line, and frozen for the same reason),
+    and the first line that makes it, -1 if none does. Every line splits the kinds of the components on it.
+    """
+    kind, maker = torch.zeros(size, dtype=torch.long), torch.full((size,), -1)
+    reasons = {reason: number for number, reason in enumerate(dict.fromkeys(frozen.values()), 1)}
+    for component, reason in frozen.items():
+        kind[component] = reasons[reason]
+    taken = len(reasons) + 1
+    for number, line in enumerate(lines):
+        present, counts = torch.unique(line.ids, return_counts=True)
+        refined = torch.unique(kind[present] * (len(line.ids) + 1) + counts, return_inverse=True)[1]
+        kind[present] = taken + refined
+        taken += int(refined.max()) + 1
+        if line.producer:
+            maker[present[maker[present] < 0]] = number
+    return kind, maker
+
+
+def _by_appearance(values: Tensor) -> Tensor:
+    """The distinct values in the order in which they come first."""
+    present, inverse = torch.unique(values, return_inverse=True)
+    first = torch.full_like(present, len(values)).scatter_reduce_(0, inverse, torch.arange(len(values)), "amin")
+    ordered: Tensor = present[torch.argsort(first)]
+    return ordered
+
+
+def _members(lines: list[_Line], ids: dict[str, Tensor], size: int) -> dict[str, tuple[ParamSlice, ...]]:
+    """The slices of every group: those of a line lie together once it is sorted by groups and their units."""
+    names, rank = list(ids), torch.full((size,), -1)
+    units = torch.cat([torch.zeros(0, dtype=torch.long), *ids.values()])
+    rank[units] = torch.arange(len(units))
+    ends = torch.cumsum(torch.tensor([len(ids[name]) for name in names]), 0)
+    members: dict[str, list[ParamSlice]] = {name: [] for name in names}
+    for line in lines:
+        order = torch.argsort(rank[line.ids], stable=True)
+        owners = torch.bucketize(rank[line.ids[order]], ends, right=True)
+        order, owners = order[rank[line.ids[order]] >= 0], owners[rank[line.ids[order]] >= 0]
+        owner, counts = torch.unique_consecutive(owners, return_counts=True)
+        for number, entries in zip(owner.tolist(), torch.split(order, counts.tolist()), strict=True):
+            name = names[number]
+            members[name].append(ParamSlice(line.param, line.axis, entries.reshape(len(ids[name]), -1)))
+    return {name: tuple(slices) for name, slices in members.items()}
+
+
+def _unique(name: str, taken: Collection[str]) -> str:
     number, candidate = 1, name
     while candidate in taken:
         number += 1
@@ -127,40 +172,53 @@ def _unique(name: str, taken: dict[str, ChannelGroup]) -> str:
     return candidate
 
 
-def _slice(line: _Line, units: list[int], count: int) -> ParamSlice:
-    rank = torch.full((int(max(int(line.ids.max()), *units)) + 1,), len(units))
-    rank[torch.tensor(units)] = torch.arange(len(units))
-    order = torch.argsort(rank[line.ids], stable=True)[: len(units) * count]
-    return ParamSlice(line.param, line.axis, order.reshape(len(units), count))
-
-
 def _balance(
     space: LabelSpace, component: Tensor, groups: dict[str, ChannelGroup], ids: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """Rows with rows @ kept = 0 for every group whose shares must be equal; groups bound to each other are frozen."""
-    pending = []
+    owner, unit = _owner(ids, int(component.max()) + 1), torch.zeros(int(component.max()) + 1, dtype=torch.long)
+    for units in ids.values():
+        unit[units] = torch.arange(len(units))
+    names, pending = list(groups), []
     for share in space.proportions:
-        row = torch.zeros(len(component), dtype=torch.long)
-        row.index_add_(0, component[share.segment], torch.full((len(share.segment),), len(share.whole)))
-        row.index_add_(0, component[share.whole], torch.full((len(share.whole),), -len(share.segment)))
-        if row.any():
-            pending.append((row, share.reason))
-    rows: dict[str, list[Tensor]] = {}
+        ends = torch.cat([component[share.segment], component[share.whole]])
+        weights = torch.full((len(ends),), len(share.whole))
+        weights[len(share.segment) :] = -len(share.segment)
+        present, inverse = torch.unique(ends, return_inverse=True)
+        sums = torch.zeros_like(present).index_add_(0, inverse, weights)
+        present, sums = present[sums != 0], sums[sums != 0]
+        touched = [names[number] for number in torch.unique(owner[present]).tolist() if number >= 0]
+        rows = {}
+        for name in touched:
+            mine = owner[present] == names.index(name)
+            rows[name] = torch.zeros(groups[name].units, dtype=torch.long)
+            rows[name][unit[present[mine]]] = sums[mine]
+        if rows:
+            pending.append((rows, share.reason))
+    kept: dict[str, list[Tensor]] = {}
     changed = True
     while changed:
-        changed, rows = False, defaultdict(list)
-        for row, reason in pending:
-            bound = [n for n, group in groups.items() if group.frozen is None and bool(row[ids[n]].any())]
+        changed, kept = False, defaultdict(list)
+        for rows, reason in pending:
+            bound = [name for name in rows if groups[name].frozen is None]
             together = (
                 f"must keep equal shares with {{}} other groups in {reason}, and no common width below dense is sure"
             )
-            unequal = len(bound) == 1 and int(row[ids[bound[0]]].sum()) != 0
+            unequal = len(bound) == 1 and int(rows[bound[0]].sum()) != 0
             for name in bound if len(bound) > 1 or unequal else ():
                 groups[name] = replace(groups[name], frozen=together.format(max(len(bound) - 1, 1)))
                 changed = True
             if len(bound) == 1 and not unequal:
-                rows[bound[0]].append(row[ids[bound[0]]])
-    return {name: torch.unique(torch.stack(group_rows), dim=0) for name, group_rows in rows.items()}
+                kept[bound[0]].append(rows[bound[0]])
+    return {name: torch.unique(torch.stack(group_rows), dim=0) for name, group_rows in kept.items()}
+
+
+def _owner(ids: dict[str, Tensor], size: int) -> Tensor:
+    """The number of the group of every component, -1 if it has none."""
+    owner = torch.full((size,), -1)
+    for number, units in enumerate(ids.values()):
+        owner[units] = number
+    return owner
 
 
 def _freeze_unbalanced(coupling: Coupling) -> None:
@@ -175,9 +233,14 @@ def _freeze_unbalanced(coupling: Coupling) -> None:
 def _freeze_broken(coupling: Coupling) -> None:
     """Freeze the groups whose removal leaves a ragged tensor, seen by removing units at random (fixed seed)."""
     generator = torch.Generator().manual_seed(0)
-    for name, group in list(coupling.prunable.items()):
-        menu = coupling.menu(1)[name] if name in coupling.balance else (max(1, group.units // 2),)
+    names, owner = list(coupling.components), _owner(coupling.components, int(coupling.component.max()) + 1)
+    owners = [torch.unique(owner[coupling.component[labels]]).tolist() for _, labels in coupling.grids]
+    on_grids = {names[number] for found in owners for number in found if number >= 0}
+    for name, group in coupling.prunable.items():
         scores = torch.rand(group.units, generator=generator)
+        if name not in on_grids:
+            continue
+        menu = coupling.counts(group, 1) if name in coupling.balance else (max(1, group.units // 2),)
         kept = coupling.select({name: scores}, {name: menu[(len(menu) - 1) // 2]})
         broken = coupling.broken_nodes(coupling.mask(kept))
         if broken:
@@ -185,12 +248,14 @@ def _freeze_broken(coupling: Coupling) -> None:
             coupling.groups[name] = replace(group, frozen=reason)
 
 
-def _parts(ids: Tensor, owner: dict[int, str], groups: dict[str, ChannelGroup]) -> tuple[AxisPart, ...]:
-    counts: dict[str | None, int] = {}
-    present, number = torch.unique(ids, return_counts=True)
-    for c, count in zip(present.tolist(), number.tolist(), strict=True):
-        counts[owner.get(c)] = counts.get(owner.get(c), 0) + count
-    return tuple(AxisPart(n, 1 if n is None else total // groups[n].units, total) for n, total in counts.items())
+def _parts(ids: Tensor, owner: Tensor, groups: dict[str, ChannelGroup]) -> tuple[AxisPart, ...]:
+    """The components along an axis, by group; `owner` is -1 where a channel always stays."""
+    names: list[str] = list(groups)
+    parts = []
+    for number, total in zip(*(t.tolist() for t in torch.unique(owner[ids], return_counts=True)), strict=True):
+        name = names[number] if number >= 0 else None
+        parts.append(AxisPart(name, 1 if name is None else total // groups[name].units, total))
+    return tuple(parts)
 
 
 def _shapes(trace: Trace) -> dict[str, tuple[int, ...]]:

@@ -65,7 +65,8 @@ class LabelSpace:
     def tie(self, left: Tensor, right: Tensor, where: str) -> None:
         """Channels that meet in one number live and die together. Shapes broadcast."""
         pairs = core(*torch.broadcast_tensors(left, right))  # type: ignore[no-untyped-call]
-        edges = torch.unique(torch.stack([pair.reshape(-1) for pair in pairs]), dim=1)
+        keys = torch.unique(pairs[0].reshape(-1) * self.size + pairs[1].reshape(-1))
+        edges = torch.stack([keys // self.size, keys % self.size])
         edges = edges[:, (edges != ANY).all(0) & (edges[0] != edges[1])]
         stuck = (edges == FIXED).any(0)
         if stuck.any():
@@ -98,7 +99,7 @@ def core(*tensors: Tensor) -> list[Tensor]:
     """Tensors of one shape, narrowed to size 1 along the axes on which none of them varies."""
     for axis in range(tensors[0].dim()):
         if not any(varies(t, axis) for t in tensors):
-            tensors = tuple(t.narrow(axis, 0, 1) if t.size(axis) else t for t in tensors)
+            tensors = tuple(t.narrow(axis, 0, 1) if t.size(axis) > 1 else t for t in tensors)
     return list(tensors)
 
 

@@ -56,9 +56,8 @@ class Widths:
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A pruned deep copy of a dense `model`, modes and device kept. Raises SurgeryError if shapes do not fit."""
-        pruned = copy.deepcopy(model)
-        tensors = {**dict(pruned.named_parameters()), **dict(pruned.named_buffers())}
-        replaced: dict[int, Tensor] = {}
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        replaced: dict[int, Any] = {}
         for name, axes in self.kept.items():
             if name not in tensors or tuple(tensors[name].shape) != self.dense[name]:
                 found = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -67,11 +66,7 @@ class Widths:
                     "apply widths to the dense architecture that they were made from",
                 )
             replaced[id(tensors[name])] = _sliced(tensors[name], axes)
-        for module in pruned.modules():
-            for store in (module._parameters, module._buffers):
-                for name, tensor in store.items():
-                    if tensor is not None and id(tensor) in replaced:
-                        store[name] = replaced[id(tensor)]  # type: ignore[assignment]
+        pruned = copy.deepcopy(model, replaced)  # a memo: what is sliced is never copied whole
         modules = dict(pruned.named_modules())
         for path, values in self.attributes.items():
             for name, value in values.items():
