@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime
+.PHONY: demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime native native-if-possible phone
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
@@ -21,14 +21,14 @@ demo: .venv/installed
 debian:
 	@tests/install-debian.sh
 
-test: .venv/installed debian
+test: .venv/installed debian native-if-possible
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 -m "not slow"
 
-test-all: .venv/installed debian
+test-all: .venv/installed debian native-if-possible
 	$(BIN)/pytest -n 2
 
 bench: .venv/installed debian
@@ -36,6 +36,21 @@ bench: .venv/installed debian
 	$(BIN)/python -m benchmarks.fashion
 	$(BIN)/python -m benchmarks.digits
 	$(BIN)/python -m benchmarks.speed
+
+# The runners for phones, and a phone to try them on.
+SOURCES := $(wildcard profilers/android/native/*) profilers/android/native_build.py pyproject.toml
+native: build/native/built
+build/native/built: .venv/installed $(SOURCES)
+	$(BIN)/python -m profilers.android.native_build
+	touch $@
+
+native-if-possible:
+	@$(MAKE) --silent native || { echo "Left out: the tests that need the native runners."; [ "$$CI" != true ]; }
+
+phone: .venv/installed debian native build/phone/arm64-v8a/busybox
+	$(BIN)/python -m tests.phone
+build/phone/arm64-v8a/busybox:
+	tests/phone/fetch-busybox.sh arm64 $@
 
 # Environments of their own, beside .venv: what cannot share it.
 onnx2tf: .venv-onnx2tf/installed

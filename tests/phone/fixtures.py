@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from profilers.android.bundle import bundles_folder
 from tests.phone import Phone
+from tests.phone.sandbox import BUSYBOX
 
 
 def adb(*arguments: str, timeout: float = 30, **options: object) -> "subprocess.CompletedProcess[str]":
@@ -45,5 +47,26 @@ def adb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]
 def phone(tmp_path: Path, adb_server: int) -> Iterator[Phone]:  # noqa: ARG001
     """A connected phone whose shell is the host's."""
     with Phone(tmp_path / "phone") as phone:
+        connect(phone)
+        yield phone
+
+
+@pytest.fixture(scope="session")
+def native() -> Path:
+    """The folder of the native runners, a bundle an ABI. Left out where they are not built, but never in CI."""
+    folder = bundles_folder()
+    for abi in ("x86_64", "arm64-v8a"):
+        if not (folder / abi / "manifest.json").is_file() and os.environ.get("CI") != "true":
+            pytest.skip("needs the native runners: make native")
+    return folder
+
+
+@pytest.fixture
+def arm64_phone(tmp_path: Path, adb_server: int, native: Path) -> Iterator[Phone]:  # noqa: ARG001
+    """A connected phone whose programs are arm64 programs."""
+    fetch = Path(__file__).with_name("fetch-busybox.sh")
+    if not BUSYBOX["arm64"].is_file():
+        subprocess.run([fetch, "arm64", BUSYBOX["arm64"]], check=True)
+    with Phone(tmp_path / "phone", backend="arm64") as phone:
         connect(phone)
         yield phone

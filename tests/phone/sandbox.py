@@ -27,7 +27,10 @@ WRITABLE = ("/data/local/tmp", "/sdcard", "/storage")  # to the shell user
 QEMU = "qemu-aarch64-static -cpu cortex-a76"  # "max" would emulate SVE: nine times slower
 BUILT = Path(__file__).parents[2] / "build/phone"
 BUSYBOX: dict[Backend, Path] = {"host": Path("/bin/busybox"), "arm64": BUILT / "arm64-v8a/busybox"}
-CURE = {"host": "sudo apt-get install busybox-static", "arm64": "make native"}
+CURE = {
+    "host": "sudo apt-get install busybox-static",
+    "arm64": "tests/phone/fetch-busybox.sh arm64 build/phone/arm64-v8a/busybox",
+}
 MARK = "EDGEPRUNE_PHONE"
 # A shell round the shell, since proot does not pass on that a signal ended its first process. busybox would prefer its
 # own df to the phone's.
