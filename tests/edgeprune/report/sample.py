@@ -47,6 +47,33 @@ def custom_task_sample() -> Result:
     return Result.model_validate({**run, "primary_metric": "mean_iou", "recovery": None})
 
 
+def quantized_sample(ratio: float = 0.31) -> Result:
+    """--quantize int8 whose latency is `ratio` of float32's."""
+    run = _run()
+    stats = run["dense"]["latency_ms"]
+    faster = {key: value if key == "n" else ratio * value for key, value in stats.items() if key != "ci95"}
+    twin = {
+        "precision": "int8",
+        "float_latency_ms": stats,
+        "latency_ms": {**faster, "ci95": [ratio * end for end in stats["ci95"]]},
+        "ratio": ratio,
+        "ratio_ci95": [0.98 * ratio, 1.02 * ratio],
+        "float_size_bytes": 1_092_340,
+        "size_bytes": 301_220,
+        "float_val_metrics": {"accuracy": 0.93},
+        "val_metrics": {"accuracy": 0.92},
+        "float_metrics": {"accuracy": 0.9314},
+        "metrics": {"accuracy": 0.9302},
+    }
+    note = "int8 is slower than float32 on this target: 1.20 times its latency." if ratio > 1 else "int8 is faster."
+    run["quantization"] = {"quantize": "int8", "calibration_images": 256, "dense": twin, "pruned": None, "note": note}
+    for artifact in [a for a in run["artifacts"] if a["format"] == "litert"]:
+        path = artifact["path"].replace(".tflite", "-int8.tflite")
+        run["artifacts"].append({**artifact, "path": path, "precision": "int8"})
+        run["artifacts"][-1]["parity"] = {**artifact["parity"], "agreement": 0.985, "snr_db": 33.0}
+    return Result.model_validate(run)
+
+
 def emulated_sample() -> Result:
     """An emulated phone."""
     run = _run()

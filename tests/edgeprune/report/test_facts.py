@@ -1,6 +1,6 @@
 """The headline and the tables say what the numbers say, and no more."""
 
-from sample import custom_task_sample, emulated_sample, sample, static_sample
+from sample import custom_task_sample, emulated_sample, quantized_sample, sample, static_sample
 
 from edgeprune.report import facts
 from edgeprune.result import Result
@@ -36,6 +36,29 @@ def test_nothing_pruned() -> None:
     text = facts.headline(Result.model_validate({**run, "pruned": run["dense"]}))
     assert text.startswith("Nothing was pruned: the dense builtin:resnet20 takes 0.570 ms (asked: latency 50%)")
     assert "faster" not in text
+
+
+def test_a_number_format_beside_float32() -> None:
+    rows = {row.label: (row.full, row.reduced, row.change) for row in facts.twin_rows(quantized_sample())}
+    assert rows == {
+        "dense, accuracy": ("93.14 %", "93.02 %", "-0.12 pts"),
+        "dense, latency": ("0.570 ms", "0.177 ms", "31.0 %"),
+        "dense, file size": ("1.09 MB", "301 kB", "27.6 %"),
+    }
+    assert facts.headline(quantized_sample()).startswith("Budget met: builtin:resnet20 in int8 takes 0.279 ms instead")
+    assert facts.columns(quantized_sample()) == ("dense, float32", "pruned, int8")
+    assert facts.twin_rows(sample()) == []
+
+
+def test_a_dense_network_that_only_had_to_be_quantised() -> None:
+    run = quantized_sample().model_dump()
+    costs = {key: run["dense"][key] for key in ("macs", "params")}
+    result = Result.model_validate({**run, "pruned": {**run["pruned"], **costs}})
+    assert facts.headline(result).startswith(
+        "Nothing was pruned: the dense builtin:resnet20 in int8 takes 0.279 ms instead of 0.570 ms (48.9 % of float32;"
+    )
+    assert facts.columns(result) == ("dense, float32", "dense, int8")
+    assert [artifact.path for artifact in facts.shipped(result)] == ["artifacts/dense-int8.tflite"]
 
 
 def test_a_static_report_claims_no_latency() -> None:

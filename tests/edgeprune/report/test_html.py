@@ -7,7 +7,15 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from sample import CLASSES, custom_task_sample, emulated_sample, measurements, sample, static_sample
+from sample import (
+    CLASSES,
+    custom_task_sample,
+    emulated_sample,
+    measurements,
+    quantized_sample,
+    sample,
+    static_sample,
+)
 
 from edgeprune.errors import EnvironmentProblem
 from edgeprune.report.figures import all_figures
@@ -134,6 +142,15 @@ def test_an_emulated_phone_is_marked() -> None:
     page = Page(render(emulated_sample(), {}))
     assert page.text.index("Emulated.") < page.text.index("Dense and pruned")
     assert "Latency, median (emulated)" in page.text
+
+
+def test_a_number_format_that_is_slower_is_told_in_words() -> None:
+    page = Page(render(quantized_sample(1.2), measurements()))
+    assert "int8 is slower than float32 on this target: 1.20 times its latency." in page.text
+    assert "dense, latency 0.570 ms 0.684 ms 120.0 %" in page.text
+    assert "calibrated on 256 training images at most" in page.text
+    assert "same top-1 98.50 %" in page.text
+    assert "int8" not in Page(render(sample(), measurements())).text
 
 
 def test_a_task_of_the_users_own() -> None:
