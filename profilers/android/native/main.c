@@ -15,8 +15,8 @@ static struct engine *open_model(const struct options *options, struct failure *
 static bool run_one(const struct options *options, struct failure *why) {
   struct report report = {.model = options->model != NULL ? options->model : "self-check"};
   bool known = reset_watermark();
-  report.rss_before_kib = known ? status_kib("VmRSS") : -1;
-  report.hwm_before_kib = known ? status_kib("VmHWM") : -1;
+  report.rss_before_kib = known ? status_number("VmRSS") : -1;
+  report.hwm_before_kib = known ? status_number("VmHWM") : -1;
   uint64_t start = now_ns();
   struct engine *engine = open_model(options, why);
   if (engine == NULL) return false;
@@ -27,7 +27,7 @@ static bool run_one(const struct options *options, struct failure *why) {
   report.first_ms = (double)(now_ns() - start) / 1e6;
   if (!warm_up(engine, options, &report.warmup_runs, why)) return false;
   if (!measure(&report.series, engine, options, &report.stopped, why)) return false;
-  report.hwm_kib = known ? status_kib("VmHWM") : -1;
+  report.hwm_kib = known ? status_number("VmHWM") : -1;
   if (options->output != NULL && !write_outputs(engine, options->output, why)) return false;
   print_report(&report, engine, options);
   engine->close(engine);

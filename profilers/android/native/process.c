@@ -36,7 +36,7 @@ bool reset_watermark(void) {
   return fclose(file) == 0 && written;
 }
 
-long status_kib(const char *key) {
+long status_number(const char *key) {
   char line[256];
   long value = -1;
   size_t length = strlen(key);

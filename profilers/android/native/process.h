@@ -17,7 +17,7 @@ uint64_t cpus(void);
 /* Set the peak of resident memory back to what is resident now; false where the kernel cannot. */
 bool reset_watermark(void);
 
-/* A line of /proc/self/status, such as "VmHWM", KiB; -1 where the kernel does not tell. */
-long status_kib(const char *key);
+/* A line of /proc/self/status, such as "VmHWM" (KiB) or "Threads"; -1 where the kernel does not tell. */
+long status_number(const char *key);
 
 #endif

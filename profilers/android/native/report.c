@@ -41,7 +41,7 @@ void print_report(const struct report *report, const struct engine *engine, cons
   text(report->model);
   printf(", \"runtime\": \"%s\", \"runtime_version\": \"%s\", \"libc\": \"glibc %s\", \"delegate\": \"%s\"", runtime.name,
          runtime.version, gnu_get_libc_version(), runtime.delegate);
-  printf(", \"threads\": %d", options->threads);
+  printf(", \"threads\": %d, \"os_threads\": %ld", options->threads, status_number("Threads"));
   cores("cpus_asked", options->cpus);
   cores("cpus", cpus());
   printf(", \"load_ms\": %.6f, \"first_ms\": %.6f, \"warmup_runs\": %llu", report->load_ms, report->first_ms,
