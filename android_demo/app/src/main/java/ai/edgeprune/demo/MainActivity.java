@@ -1,0 +1,229 @@
+package ai.edgeprune.demo;
+
+import ai.edgeprune.core.BenchmarkRequest;
+import ai.edgeprune.core.Model;
+import ai.edgeprune.core.ModelBundle;
+import ai.edgeprune.core.Results;
+import ai.edgeprune.core.Session;
+import android.app.Activity;
+import android.content.Intent;
+import android.net.Uri;
+import android.os.Bundle;
+import android.view.View;
+import android.widget.AdapterView;
+import android.widget.ArrayAdapter;
+import android.widget.Button;
+import android.widget.LinearLayout;
+import android.widget.ScrollView;
+import android.widget.Spinner;
+import android.widget.TextView;
+import java.io.File;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+
+/** Dense and pruned side by side on a sample or a picture of the gallery; bundle, runtime and threads are chosen. */
+public final class MainActivity extends Activity {
+    private static final int GALLERY = 1;
+    private static final String SESSION = "session";
+
+    private Bundles bundles;
+    private Session session;
+    private SideBySide sideBySide;
+
+    @Override
+    protected void onCreate(Bundle state) {
+        super.onCreate(state);
+        LinearLayout column = new LinearLayout(this);
+        column.setOrientation(LinearLayout.VERTICAL);
+        column.setPadding(24, 24, 24, 24);
+        ScrollView scroll = new ScrollView(this);
+        scroll.addView(column);
+        setContentView(scroll);
+        try {
+            bundles = new Bundles(this);
+        } catch (IOException error) {
+            say(column, error.getMessage());
+            return;
+        }
+        for (String problem : bundles.broken) {
+            say(column, problem);
+        }
+        String cut = new Results(getFilesDir()).cutShort();
+        if (cut != null) {
+            say(column, "The last benchmark was cut short (" + cut + "). Start it again.");
+        }
+        if (bundles.bundles.isEmpty()) {
+            say(column, getString(R.string.no_bundle));
+            return;
+        }
+        session = Session.restore(bundles.bundles, state == null ? null : state.getString(SESSION));
+        build(column);
+        classify();
+    }
+
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        if (session != null) {
+            state.putString(SESSION, session.save());
+        }
+    }
+
+    @Override
+    protected void onDestroy() {
+        super.onDestroy();
+        if (sideBySide != null) {
+            sideBySide.close();
+        }
+    }
+
+    @Override
+    protected void onActivityResult(int request, int result, Intent data) {
+        if (request == GALLERY && result == RESULT_OK && data != null && data.getData() != null) {
+            Uri address = data.getData();
+            getContentResolver().takePersistableUriPermission(address, Intent.FLAG_GRANT_READ_URI_PERMISSION);
+            session.choosePicture(address.toString());
+            classify();
+        }
+    }
+
+    private void build(LinearLayout column) {
+        List<String> names = new ArrayList<>();
+        for (ModelBundle bundle : bundles.bundles) {
+            names.add(bundle.name);
+        }
+        List<String> threads = new ArrayList<>();
+        for (int count : Session.THREADS) {
+            threads.add(count == 1 ? "1 thread" : count + " threads");
+        }
+        final LinearLayout runtimes = new LinearLayout(this);
+        column.addView(chooser(names, session.bundleIndex(), new Choice() {
+            @Override
+            public void chosen(int index) {
+                session.chooseBundle(index);
+                runtimes.removeAllViews();
+                runtimes.addView(runtimeChooser());
+                classify();
+            }
+        }));
+        runtimes.addView(runtimeChooser());
+        column.addView(runtimes);
+        column.addView(chooser(threads, session.threadsIndex(), new Choice() {
+            @Override
+            public void chosen(int index) {
+                session.chooseThreads(index);
+                classify();
+            }
+        }));
+        LinearLayout buttons = new LinearLayout(this);
+        buttons.addView(button(R.string.next_sample, new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                session.nextSample();
+                classify();
+            }
+        }));
+        buttons.addView(button(R.string.gallery, new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                Intent ask = new Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE);
+                startActivityForResult(ask.setType("image/*"), GALLERY);
+            }
+        }));
+        column.addView(buttons);
+        LinearLayout benchmarks = new LinearLayout(this);
+        benchmarks.addView(benchmarkButton(R.string.dense, "dense"));
+        benchmarks.addView(benchmarkButton(R.string.pruned, "pruned"));
+        column.addView(benchmarks);
+        sideBySide = new SideBySide(this);
+        column.addView(sideBySide.view());
+    }
+
+    private void classify() {
+        sideBySide.classify(session, bundles.folders.get(session.bundleIndex()));
+    }
+
+    private Spinner runtimeChooser() {
+        return chooser(session.bundle().runtimes(), session.runtimeIndex(), new Choice() {
+            @Override
+            public void chosen(int index) {
+                session.chooseRuntime(index);
+                classify();
+            }
+        });
+    }
+
+    private Button benchmarkButton(int title, final String network) {
+        Button button = button(title, new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                benchmark(session.bundle().model(network, session.runtime()));
+            }
+        });
+        button.setText(getString(R.string.benchmark) + ": " + getString(title));
+        return button;
+    }
+
+    private void benchmark(Model model) {
+        if (model == null) {
+            return;
+        }
+        File file = new File(bundles.folders.get(session.bundleIndex()), model.file);
+        StringBuilder shape = new StringBuilder();
+        for (int size : model.inputShape) {
+            shape.append(shape.length() == 0 ? "" : ",").append(size);
+        }
+        startActivity(new Intent(this, BenchmarkActivity.class)
+                .putExtra("protocol", BenchmarkRequest.PROTOCOL)
+                .putExtra("run_id", UUID.randomUUID().toString())
+                .putExtra("model", getFilesDir().toURI().relativize(file.toURI()).getPath())
+                .putExtra("format", model.runtime)
+                .putExtra("shapes", shape.toString())
+                .putExtra("threads", session.threads())
+                .putExtra("warmup_runs", 10)
+                .putExtra("warmup_ms", 1000)
+                .putExtra("min_runs", 100)
+                .putExtra("min_ms", 2000)
+                .putExtra("max_ms", 60000));
+    }
+
+    private interface Choice {
+        void chosen(int index);
+    }
+
+    private Spinner chooser(List<String> texts, final int first, final Choice choice) {
+        Spinner spinner = new Spinner(this);
+        spinner.setAdapter(new ArrayAdapter<>(this, android.R.layout.simple_spinner_dropdown_item, texts));
+        spinner.setSelection(first);
+        spinner.setOnItemSelectedListener(new AdapterView.OnItemSelectedListener() {
+            private int chosen = first;
+
+            @Override
+            public void onItemSelected(AdapterView<?> list, View item, int index, long id) {
+                if (index != chosen) { // a spinner also reports the choice that it was made with
+                    chosen = index;
+                    choice.chosen(index);
+                }
+            }
+
+            @Override
+            public void onNothingSelected(AdapterView<?> list) {}
+        });
+        return spinner;
+    }
+
+    private Button button(int title, View.OnClickListener listener) {
+        Button button = new Button(this);
+        button.setText(title);
+        button.setOnClickListener(listener);
+        return button;
+    }
+
+    private void say(LinearLayout column, String text) {
+        TextView line = new TextView(this);
+        line.setText(text);
+        column.addView(line);
+    }
+}
