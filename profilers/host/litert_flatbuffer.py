@@ -34,11 +34,21 @@ def _library() -> tuple[Any, Any]:
     return schema, AlignedBuilder
 
 
+def schema() -> Any:
+    """The classes of a .tflite's tables. Raises RuntimeNotInstalled."""
+    return _library()[0]
+
+
+def aligned_builder(size: int) -> Any:
+    """A flatbuffer builder that aligns every vector as the runtime wants its buffers. Raises RuntimeNotInstalled."""
+    return _library()[1](size)
+
+
 class _Graph:
     """One subgraph under construction."""
 
     def __init__(self) -> None:
-        self.schema, self._builder = _library()
+        self.schema = schema()
         self.graph = self.schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
         self._codes: list[Any] = []
@@ -79,7 +89,7 @@ class _Graph:
         model = self.schema.ModelT()
         model.version, model.description = 3, "EdgePrune layer probe"
         model.operatorCodes, model.subgraphs, model.buffers = self._codes, [self.graph], self._buffers
-        builder = self._builder(1024)
+        builder = aligned_builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
