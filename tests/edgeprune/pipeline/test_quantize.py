@@ -230,7 +230,7 @@ def test_a_whole_run(fast, tmp_path, quantize, precision):
     check(result, fast, quantize, precision)
     assert result.met
     again = Result.model_validate_json((tmp_path / "run" / "result.json").read_text())
-    assert again.model_dump() == result.model_dump()
+    assert again.model_dump(mode="json") == result.model_dump(mode="json")
 
 
 @pytest.mark.slow
