@@ -1,10 +1,12 @@
 """An emulated phone by hand: `make phone`."""
 
 import argparse
+import contextlib
 import shlex
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from tests.phone import Phone
@@ -26,6 +28,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--root", type=Path, help="keep the phone's files in this folder")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="edgeprune-phone-") as folder:
         try:
             phone = Phone(options.root or Path(folder), backend=options.backend, port=options.port)
@@ -36,7 +39,9 @@ def main() -> int:
             print(
                 TRY.format(abi=phone.properties["ro.product.cpu.abi"], address=shlex.quote(phone.address)), flush=True
             )
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # switching off takes a moment
     return 0
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from converters import convert
+from converters.artifact import SUFFIXES
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
 from profilers.runtimes import open_session
@@ -239,3 +243,28 @@ def test_a_batch_takes_turns_and_survives_bad_files(litert: Run, conv: Path, tmp
 def test_as_many_threads_run_as_were_asked_for(litert: Run, conv: Path, threads: int) -> None:
     _, (line,) = litert("--model", conv, "--threads", str(threads), *FEW)
     assert line["threads"] == line["os_threads"] == threads
+
+
+class Weighted(nn.Module):
+    """Eleven inputs, each with a weight of its own: their order shows, also that of args_10 and args_2."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return sum((2.0**number * value for number, value in enumerate(inputs)), torch.zeros(()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("format", "program"), [("litert", "litert_run"), ("executorch", "executorch_run")])
+def test_inputs_keep_their_order(bundle: Path, tmp_path: Path, format: Any, program: str) -> None:
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal((1, 3)).astype(np.float32) for _ in range(11)]
+    inputs: list[str | Path] = []
+    for number, value in enumerate(values):
+        value.tofile(tmp_path / f"in.{number}")
+        inputs += ["--input", tmp_path / f"in.{number}"]
+    model = convert(
+        Weighted(), tuple(map(torch.from_numpy, values)), format, tmp_path / f"model{SUFFIXES[format]}"
+    ).path
+    code, (line,) = start(bundle, program, "--model", model, *inputs, "--output", tmp_path / "out", *FEW)
+    assert code == 0, line
+    expected = sum(2.0**number * value for number, value in enumerate(values))
+    np.testing.assert_allclose(np.fromfile(tmp_path / "out.0", np.float32), expected[0], rtol=1e-4)
