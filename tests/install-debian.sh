@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Debian packages that some tests need. Installs them where it may; elsewhere names what is left out and the cure.
 set -u
-packages=(dataset-fashion-mnist chromium adb proot busybox-static qemu-user-static g++-aarch64-linux-gnu)
+packages=(dataset-fashion-mnist chromium adb proot busybox-static qemu-user-static g++-aarch64-linux-gnu
+    aapt android-framework-res)
 missing=()
 for package in "${packages[@]}"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
