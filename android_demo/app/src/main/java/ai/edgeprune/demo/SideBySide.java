@@ -162,7 +162,8 @@ final class SideBySide {
             engines[i].input(bundle.preprocessing.normalise(seen, channelsFirst));
             long start = System.nanoTime();
             engines[i].run();
-            columns[i].answered(engines[i].output(), bundle.labels, System.nanoTime() - start);
+            long took = System.nanoTime() - start;
+            columns[i].answered(engines[i].output(), bundle.labels, took);
         } catch (EngineException | RuntimeException | OutOfMemoryError error) {
             columns[i].failed(error);
         }
