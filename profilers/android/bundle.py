@@ -9,11 +9,12 @@ from typing import Any
 
 from converters.artifact import sha256
 from profilers.errors import DeviceError, RuntimeNotInstalled
+from profilers.store import default_path
 
 VARIABLE = "EDGEPRUNE_NATIVE"
 BUILD = (
-    "Build them in a source tree of EdgePrune with `make native`; with another installation set "
-    f"{VARIABLE} to its build/native."
+    "Build them on Debian: `make native` in a source tree, else `python -m profilers.android.native_build`; "
+    f"or set {VARIABLE} to where they are."
 )
 
 
@@ -37,9 +38,11 @@ class Bundle:
 
 
 def bundles_folder() -> Path:
-    """$EDGEPRUNE_NATIVE, else build/native of the source tree."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else Path(__file__).parents[2] / "build" / "native"
+    """$EDGEPRUNE_NATIVE, else build/native of the source tree, else native beside the store of measurements."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    tree = Path(__file__).parents[2]
+    return tree / "build" / "native" if (tree / "pyproject.toml").is_file() else default_path().parent / "native"
 
 
 def find_bundles() -> dict[str, Bundle]:
