@@ -171,10 +171,13 @@ def _conv(walk: _Walk, _: Any, inputs: list[int], out: int, outputs: int | None)
     walk.shapes[out] = (*walk.dense[out][:3], channels)
 
 
-def _depthwise(walk: _Walk, _: Any, inputs: list[int], out: int, __: int | None) -> None:
+def _depthwise(walk: _Walk, operator: Any, inputs: list[int], out: int, outputs: int | None) -> None:
     source, weight = inputs[:2]
-    old = walk.dense[weight]
-    channels = walk.shapes[source][3] * old[3] // walk.dense[source][3]
+    old, read = walk.dense[weight], walk.shapes[source][3]
+    channels = read * old[3] // walk.dense[source][3] if outputs is None else outputs
+    if channels % read:
+        raise NotReshapable(f"DEPTHWISE_CONV_2D at {_name(walk.tensors[out])} makes {channels} channels of {read}")
+    operator.builtinOptions.depthMultiplier = channels // read
     walk.cut(weight, (*old[:3], channels))
     _bias(walk, inputs, channels)
     walk.shapes[out] = (*walk.dense[out][:3], channels)
