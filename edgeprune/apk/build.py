@@ -58,7 +58,8 @@ def _link(sources: Path, work: Path, *, debug: bool) -> None:
     run(
         ["aapt2", "link", "-I", framework(), "--manifest", main / "AndroidManifest.xml", "-A", work / "assets",
          "-0", "tflite", "-0", "pte", "--version-name", name, "--version-code", str(code),
-         *(["--debug-mode"] if debug else []), "--java", work / "generated", "-o", work / "packed.apk", work / "res.zip"],
+         *(["--debug-mode"] if debug else []), "--java", work / "generated", "-o", work / "packed.apk",
+         work / "res.zip"],
         what="The app's resources",
     )  # fmt: skip
 
@@ -78,17 +79,21 @@ def _compile(sources: Path, work: Path, libraries: Libraries, *, executorch: boo
 def _dex(work: Path, libraries: Libraries, d8: str | None) -> None:
     shutil.make_archive(str(work / "classes"), "zip", work / "classes")
     jar = (work / "classes.zip").rename(work / "classes.jar")
-    inputs = [jar, *libraries.shipped]
     (work / "dex").mkdir()
     if d8:
-        run(
-            ["d8", "--min-api", str(MIN_SDK), "--lib", libraries.framework, "--output", work / "dex", *inputs],
-            what="Dexing",
-        )
-        return
-    main = ["java", "-cp", libraries.dexer, "com.android.dx.command.Main"]
-    output = f"--output={work / 'dex' / 'classes.dex'}"
-    run([*main, "--dex", f"--min-sdk-version={MIN_SDK}", output, *inputs], what="Dexing")
+        how: list[str | Path] = [
+            "d8",
+            "--min-api",
+            str(MIN_SDK),
+            "--lib",
+            libraries.framework,
+            "--output",
+            work / "dex",
+        ]
+    else:
+        how = ["java", "-cp", libraries.dexer, "com.android.dx.command.Main", "--dex", f"--min-sdk-version={MIN_SDK}"]
+        how.append(f"--output={work / 'dex' / 'classes.dex'}")
+    run([*how, jar, *libraries.shipped], what="The app's classes could not be dexed")
 
 
 def _pack(work: Path, libraries: Libraries) -> None:

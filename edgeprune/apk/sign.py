@@ -22,7 +22,7 @@ class Key:
 
 
 def release_key(keystore: Path, alias: str) -> Key:
-    """The user's own key; its password is in EDGEPRUNE_KEYSTORE_PASSWORD. Raises UsageError if there is no such file."""
+    """The user's own key; password in EDGEPRUNE_KEYSTORE_PASSWORD. Raises UsageError if there is no such file."""
     if not keystore.is_file():
         raise UsageError(
             f"{keystore} is no keystore.", "Make one with keytool, or leave --keystore out for a debug key."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,7 +21,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FolderImages(Dataset[tuple[Tensor, int]]):
-    """RGB images (3, size, size), kept as bytes once decoded if all of them fit into `keep_mib`."""
+    """RGB images (3, size, size), upright as EXIF says; kept as bytes once decoded if all fit into `keep_mib`."""
 
     def __init__(
         self,
@@ -66,7 +66,8 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
         if path in self._decoded:
             return self._decoded[path]
         with _opened(path) as image:
-            pixels = torch.from_numpy(_fit(image.convert("RGB"), self.size)).permute(2, 0, 1).contiguous()
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            pixels = torch.from_numpy(_fit(upright, self.size)).permute(2, 0, 1).contiguous()
         if self._keep:
             self._decoded[path] = pixels
         return pixels

@@ -54,11 +54,10 @@ final class TfliteEngine implements Engine {
                     "the model takes " + inputs.length + " inputs, the first of " + tensor.numElements()
                             + " numbers, and not one of " + numbers.length);
         }
+        requireFloat(tensor);
         ByteBuffer buffer = (ByteBuffer) inputs[0];
         buffer.rewind();
-        for (float number : numbers) {
-            put(buffer, tensor, number);
-        }
+        buffer.asFloatBuffer().put(numbers);
     }
 
     @Override
@@ -87,12 +86,11 @@ final class TfliteEngine implements Engine {
     @Override
     public float[] output() throws EngineException {
         Tensor tensor = interpreter.getOutputTensor(0);
+        requireFloat(tensor);
         ByteBuffer buffer = (ByteBuffer) outputs.get(0);
         buffer.rewind();
         float[] numbers = new float[tensor.numElements()];
-        for (int i = 0; i < numbers.length; i++) {
-            numbers[i] = get(buffer, tensor);
-        }
+        buffer.asFloatBuffer().get(numbers);
         return numbers;
     }
 
@@ -128,30 +126,9 @@ final class TfliteEngine implements Engine {
         return ByteBuffer.allocateDirect(tensor.numBytes()).order(ByteOrder.nativeOrder());
     }
 
-    private static void put(ByteBuffer buffer, Tensor tensor, float number) throws EngineException {
-        if (tensor.dataType() == DataType.FLOAT32) {
-            buffer.putFloat(number);
-            return;
-        }
-        Tensor.QuantizationParams how = tensor.quantizationParams();
-        int level = Math.round(number / how.getScale()) + how.getZeroPoint();
-        boolean signed = signed(tensor);
-        buffer.put((byte) Math.max(signed ? -128 : 0, Math.min(signed ? 127 : 255, level)));
-    }
-
-    private static float get(ByteBuffer buffer, Tensor tensor) throws EngineException {
-        if (tensor.dataType() == DataType.FLOAT32) {
-            return buffer.getFloat();
-        }
-        Tensor.QuantizationParams how = tensor.quantizationParams();
-        byte level = buffer.get();
-        return how.getScale() * ((signed(tensor) ? level : level & 0xff) - how.getZeroPoint());
-    }
-
-    private static boolean signed(Tensor tensor) throws EngineException {
-        if (tensor.dataType() != DataType.INT8 && tensor.dataType() != DataType.UINT8) {
+    private static void requireFloat(Tensor tensor) throws EngineException {
+        if (tensor.dataType() != DataType.FLOAT32) {
             throw new EngineException(EngineException.MODEL_UNREADABLE, "a tensor is of type " + tensor.dataType());
         }
-        return tensor.dataType() == DataType.INT8;
     }
 }
