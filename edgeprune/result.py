@@ -72,6 +72,7 @@ class Requirement(_Schema):
     source: Literal["measured", "emulated", "counted", "not measured"]
     met: bool | None
     note: str
+    device: str | None = None
 
 
 class BudgetOutcome(_Schema):
@@ -221,6 +222,7 @@ class Plan(_Schema):
     notes: list[str]
     quantize: str = "none"
     quantized_ms: float | None = None
+    kind: Literal["measured", "emulated"] = "measured"
 
 
 class PruneResult(_Schema):

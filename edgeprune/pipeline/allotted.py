@@ -12,7 +12,7 @@ from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import BudgetNotMet
 from edgeprune.graph import Coupling
 from edgeprune.pipeline.job import Job
-from edgeprune.search.limits import LatencyLimit, Limit
+from edgeprune.search.limits import Latency, Limit
 from edgeprune.search.loop import AIM, MAX_ROUNDS, WINDOW, Floor, Measure, Round, SearchResult
 from edgeprune.sources.batches import calibration_batches
 
@@ -26,7 +26,7 @@ def allot(
     coupling: Coupling,
     scores: Mapping[str, Tensor],
     multiple: int,
-    latency: LatencyLimit | None,
+    latency: Latency | None,
     limits: list[Limit],
     measure: Measure | None,
     on_round: Callable[[Round], None],
@@ -47,7 +47,7 @@ def allot(
         return max(limit.predict(whole) / limit.budget for limit in all_limits)
 
     if latency is not None:
-        latency.predictor.aim(latency.budget)
+        latency.aim()
     for number in range(1, MAX_ROUNDS + 1):
         try:
             counts = rule(used, aim)
@@ -64,7 +64,7 @@ def allot(
         on_round(rounds[-1])
         if latency is None or measured is None:
             break
-        latency.predictor.observe(counts, measured.ms)
+        latency.observe(counts, measured)
         share = measured.upper / latency.budget
         reason = f"measured at {share:.1%} of the budget"
         if WINDOW[0] <= share <= WINDOW[1]:
@@ -105,7 +105,7 @@ def _result(
     coupling: Coupling,
     scores: Mapping[str, Tensor],
     menus: Mapping[str, tuple[int, ...]],
-    latency: LatencyLimit | None,
+    latency: Latency | None,
     measure: Measure | None,
     rounds: list[Round],
     reason: str,

@@ -1,60 +1,83 @@
 """Candidates of the closed loop: built, converted and timed against the dense file, before any training."""
 
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from torch import Tensor
 
-import converters
 from converters.artifact import SUFFIXES, Artifact
-from edgeprune.graph import Coupling, prune
+from edgeprune.graph import Coupling
+from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.quantize import CANDIDATE_IMAGES, calibration, options
-from edgeprune.search.loop import Measured
-from profilers.host.bench import HostBench
-from profilers.measurement import Ratio
+from edgeprune.search.limits import Latency, Measured
+from edgeprune.targets.target import Bench, on_each
 
 _SECONDS = 2.0
 
 
 class Candidates:
-    """Builds and times networks of given widths on this machine, in the run's number format; a context manager.
+    """Builds and times networks of given widths on every target, in the run's number format; a context manager.
 
-    `dense` is the float32 file and `dense_ms` its latency. int8 candidates are calibrated before they are timed: where
-    branches meet, their scales decide what has to be requantised.
+    `dense` is the float32 file and `dense_ms` its latency on each target. int8 candidates are calibrated before they
+    are timed: where branches meet, their scales decide what has to be requantised.
 
-    `ratios` keeps the paired ratio of every candidate, in order. A relative budget is judged on the upper end of the
-    ratio's 95 % interval, an absolute one on that of the candidate's own median: `relative` says which.
+    A relative budget is judged on the upper end of the ratio's 95 % interval, an absolute one on that of the
+    candidate's own median: `relative` says which. `latency` tells which target is worst; None for the only one.
     """
 
-    def __init__(self, job: Job, coupling: Coupling, dense: Artifact, dense_ms: float, *, relative: bool) -> None:
-        self._job, self._coupling = job, coupling
+    def __init__(
+        self,
+        job: Job,
+        coupling: Coupling,
+        dense: Artifact,
+        dense_ms: Sequence[float],
+        *,
+        relative: bool,
+        latency: Latency | None = None,
+    ) -> None:
+        self._job, self._coupling, self._latency = job, coupling, latency
         self._dense_ms, self._relative = dense_ms, relative
         self._format = dense.format
-        self._options = options(job, dense.format, calibration(job, CANDIDATE_IMAGES))
-        self._bench = HostBench(dense, threads=job.config.threads)
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeprune-candidates-")
-        self.ratios: list[Ratio] = []
+        how = options(job, dense.format, calibration(job, CANDIDATE_IMAGES))
+        self._files = CandidateFiles(job, coupling, dense, how)
+        self._dense, self._count = dense, 0
+        self._stack = ExitStack()
+        self._benches: list[Bench] = []
+        self._folder = Path()
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeprune-candidates-")))
+            self._benches = [stack.enter_context(target.bench(self._dense)) for target in self._job.targets.all]
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bench.close()
-        self._folder.cleanup()
+        self._stack.close()
 
-    def measure(self, counts: Mapping[str, int], kept: dict[str, Tensor]) -> Measured:  # noqa: ARG002 - search's Measure
+    def measure(self, counts: Mapping[str, int], kept: dict[str, Tensor]) -> Measured:
         """Milliseconds of the network that keeps these units: its ratio to dense times dense's milliseconds."""
-        pruned, _ = prune(self._job.model, self._coupling, kept)
-        path = Path(self._folder.name) / f"{len(self.ratios)}{SUFFIXES[self._format]}"
-        artifact = converters.convert(pruned, self._job.example_inputs, self._format, path, self._options)
-        ratio, latency = self._bench.ratio(artifact, seconds=_SECONDS)
-        self.ratios.append(ratio)
+        trips, started = self._job.targets.trips, time.monotonic()
+        path = self._folder / f"{self._count}{SUFFIXES[self._format]}"
+        self._count += 1
+        artifact = self._files.make(counts, kept, path)
+        found = on_each(self._benches, lambda bench: bench.ratio(artifact, seconds=_SECONDS))
+        if trips is not None and self._job.targets.trips is not None:
+            took = f"{self._job.targets.trips - trips} adb round trips, {time.monotonic() - started:.1f} s"
+            self._job.progress.note(f"candidate built and measured: {took}")
         if self._relative:
-            return Measured(ratio.median * self._dense_ms, ratio.ci95[1] * self._dense_ms)
-        return Measured(latency.median, latency.ci95[1])
+            each = [ratio.median * ms for (ratio, _), ms in zip(found, self._dense_ms, strict=True)]
+            upper = [ratio.ci95[1] * ms for (ratio, _), ms in zip(found, self._dense_ms, strict=True)]
+        else:
+            each, upper = [latency.median for _, latency in found], [latency.ci95[1] for _, latency in found]
+        if self._latency is None:
+            return Measured(each[0], upper[0])
+        return Measured(self._latency.worst(each), self._latency.worst(upper), tuple(each))

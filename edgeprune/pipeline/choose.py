@@ -1,6 +1,7 @@
 """The search stage: score the channels, choose the widths in the closed loop, prove the surgery."""
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -18,17 +19,17 @@ from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import MIB
 from edgeprune.pipeline.quantize import file_shrinkage, memory_shrinkage
 from edgeprune.pipeline.state import DenseStage, SearchStage
+from edgeprune.quantity import Limit as Asked
 from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
 from edgeprune.run import Run
 from edgeprune.score import score
 from edgeprune.search.cost_table import CostTable
-from edgeprune.search.limits import LatencyLimit, Limit, file_size_limit, macs_limit
+from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
 from edgeprune.search.loop import Round, SearchResult, search
 from edgeprune.search.memory import memory_limit
 from edgeprune.search.predictor import Predictor
 from edgeprune.sources.batches import calibration_batches
-from profilers import device
-from profilers.host.layer_probe import LayerProber
+from edgeprune.targets.target import Target
 from profilers.store import Store
 
 _SCORING_IMAGES = 256
@@ -85,30 +86,19 @@ def channel_scores(job: Job, coupling: Coupling) -> dict[str, Tensor]:
     return scores
 
 
-def make_predictor(job: Job, coupling: Coupling, dense_ms: float, multiple: int) -> Predictor:
-    """The cost table of this machine, read from the store where it is known and measured where not, as a predictor.
+def make_predictor(job: Job, target: Target, coupling: Coupling, dense_ms: float, multiple: int) -> Predictor:
+    """The cost table of a target, read from the store where it is known and measured where not, as a predictor.
 
     The table holds float32 layers: for another number format it gives the shape of the costs, `dense_ms` their scale.
     """
-    menus = coupling.menu(multiple)
-    with LayerProber(threads=job.config.threads) as prober:
-        version = _litert_version()
-        costs = Store().layer_costs(device.fingerprint(), "litert", version, job.config.threads)
-        table = CostTable(coupling, menus, prober, costs)
-    job.progress.note(f"cost table: {table.probed} layers measured now, {table.reused} known from before")
+    trips, started = target.trips, time.monotonic()
+    with target.prober() as prober:
+        table = CostTable(coupling, coupling.menu(multiple), prober, target.layer_costs(Store()))
+    took = f", {time.monotonic() - started:.1f} s"
+    if trips is not None and target.trips is not None:
+        took += f", {target.trips - trips} adb round trips on {target.name}"
+    job.progress.note(f"cost table: {table.probed} layers {target.kind} now, {table.reused} known from before{took}")
     return Predictor(coupling, table, dense_ms)
-
-
-def _litert_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("ai-edge-litert")
-    except PackageNotFoundError as error:
-        raise EnvironmentProblem(
-            "The cost table is measured with LiteRT, which is not installed.",
-            'Install it with: pip install "edgeprune[litert]"',
-        ) from error
 
 
 def budget_limits(
@@ -173,17 +163,17 @@ def _search(
     with ExitStack() as stack:
         latency, measure = None, None
         if asked is not None and dense.latency_ms is not None:
-            predictor = make_predictor(job, coupling, dense.shipped_ms or dense.latency_ms, multiple)
-            latency = LatencyLimit(predictor, scale * asked.absolute(dense.latency_ms))
+            latency = _latency(job, coupling, dense, scale, asked, multiple)
             artifact = files.full[job.config.runtime].artifact
-            candidates = Candidates(job, coupling, artifact, dense.latency_ms, relative=asked.relative)
+            each_ms = dense.each_ms or [dense.latency_ms]
+            candidates = Candidates(job, coupling, artifact, each_ms, relative=asked.relative, latency=latency)
             measure = stack.enter_context(candidates).measure
 
         def on_round(done: Round) -> None:
             if done.measured is not None and latency is not None:
                 job.progress.note(
                     f"candidate {done.number}: {done.predicted_ms:.3f} ms predicted, {done.measured.ms:.3f} ms "
-                    f"measured, {done.measured.upper / latency.budget:.1%} of the budget"
+                    f"{job.targets.all[0].kind}, {done.measured.upper / latency.budget:.1%} of the budget"
                 )
 
         if job.recipe.allocate.name != "latency":
@@ -202,6 +192,18 @@ def _search(
             on_round=on_round,
             on_progress=lambda done, total: job.progress.advance(done, total, "sensitivity"),
         )
+
+
+def _latency(job: Job, coupling: Coupling, dense: DenseStage, scale: float, asked: Asked, multiple: int) -> Latency:
+    """The latency budget on every target, with a predictor for each."""
+    targets, full = job.targets.all, dense.each_ms or [dense.latency_ms or 0.0]
+    shipped = dense.each_shipped_ms or full
+    parts = []
+    for number, (target, ms, shipped_ms) in enumerate(zip(targets, full, shipped, strict=True)):
+        predictor = make_predictor(job, target, coupling, shipped_ms, multiple)
+        name = f"latency_ms {target.name}" if number else "latency_ms"
+        parts.append(LatencyLimit(predictor, scale * asked.absolute(ms), name))
+    return Latency(tuple(parts))
 
 
 def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage, multiple: int) -> str:

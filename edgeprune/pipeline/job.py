@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from edgeprune.recipe import Recipe, load_recipe
 from edgeprune.sources.batches import default_batch_size, gather
 from edgeprune.sources.data import Data, is_loader, load_data
 from edgeprune.sources.models import load_model
+from edgeprune.targets.target import Targets
 from edgeprune.task import Classification, Task, load_task
 
 _PARITY_INPUTS = 8
@@ -36,6 +37,10 @@ class Job:
     command: str
     example: tuple[Tensor, ...] | None = None
     calibration: Data | None = None
+    targets: Targets = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.targets = Targets(self.config, self.progress)
 
     @property
     def batch_size(self) -> int:

@@ -1,5 +1,6 @@
 """Is the budget met? Judged on the final, trained, converted file, in fresh processes, against the dense file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeprune.quantity import BASE_UNIT, Limit
@@ -24,6 +25,27 @@ def latency_stats(measurement: Measurement) -> LatencyStats:
     """The part of a measurement that result.json keeps."""
     latency = measurement.latency
     return LatencyStats(median=latency.median, p10=latency.p10, p90=latency.p90, n=latency.n, ci95=latency.ci95)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Dense and pruned on one target: `kind` labels what was measured there, `device` names it if there are several."""
+
+    dense: Costs
+    pruned: Costs
+    ratio: Ratio | None
+    kind: str = "measured"
+    device: str | None = None
+
+
+def judge_all(limits: Sequence[Limit], rows: Sequence[Row]) -> list[Requirement]:
+    """Every limit: latency and memory on each target, what is counted once."""
+    found = []
+    for limit in limits:
+        for row in rows if limit.kind in ("latency", "memory") else rows[:1]:
+            requirement = judge(limit, row.dense, row.pruned, row.ratio, row.kind)
+            found.append(requirement.model_copy(update={"device": row.device}))
+    return found
 
 
 def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: str = "measured") -> Requirement:

@@ -26,7 +26,7 @@ from edgeprune.pipeline.stages import (
 )
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import assemble
-from edgeprune.pipeline.twin import make_twin, measure_pair, measures
+from edgeprune.pipeline.twin import make_twin, measure_pairs, measures
 from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
 from edgeprune.result import ArtifactResult, Recovery, Result, Twin
@@ -93,6 +93,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
         run.discard()
         raise
     finally:
+        job.targets.close()
         run.close()
 
 
@@ -132,7 +133,7 @@ def _pruned_twin(
 ) -> Twin | None:
     if files.full is files.shipped:
         return None
-    pair = measure_pair(job, run, f"pruned in float32, {attempt}", files)
+    pair = next(iter(measure_pairs(job, run, f"pruned in float32, {attempt}", files)), None)
     return make_twin(job, pruned, recovery.after, files, pair)
 
 

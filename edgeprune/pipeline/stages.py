@@ -7,20 +7,20 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-import profilers.host as host
 from converters.artifact import Artifact
 from edgeprune.files import save_tensors
 from edgeprune.graph import Coupling, Widths
 from edgeprune.pipeline.files import NetworkFiles, convert_and_prove, measured_format, require_smaller
 from edgeprune.pipeline.job import Job
-from edgeprune.pipeline.judge import Costs, judge, latency_stats
+from edgeprune.pipeline.judge import Costs, Row, judge_all, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
 from edgeprune.pipeline.train import recover, scalars
-from edgeprune.pipeline.twin import make_twin, measure_pair, measures, watch
+from edgeprune.pipeline.twin import make_twin, measure_pairs, watch
 from edgeprune.result import Recovery, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
-from profilers.measurement import Measurement
+from edgeprune.targets.target import Target, on_each
+from profilers.measurement import Measurement, Ratio
 
 
 def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, NetworkFiles]:
@@ -40,10 +40,15 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, Net
         Costs(coupling.macs({}), coupling.params({}), kind[measured_format(job)].artifact.size_bytes)
         for kind in (files.full, files.shipped)
     )
-    pair = measure_pair(job, run, "dense, first look", files)
-    if pair is not None:
-        before, after = _with(before, pair.full), _with(after, pair.shipped)
-        job.progress.note(f"dense: {pair.full.latency.median:.3f} ms, {job.config.threads} thread(s)")
+    pairs = measure_pairs(job, run, "dense, first look", files)
+    pair = pairs[0] if pairs else None
+    for target, each in zip(job.targets.all, pairs, strict=True):
+        where = f"{job.config.threads} thread(s)" + (f", {target.name}" if job.config.target == "android" else "")
+        job.progress.note(f"dense: {each.full.latency.median:.3f} ms {target.kind}, {where}")
+    rows = [
+        _row(job, target, _with(before, each.full), _with(after, each.shipped), each.ratio)
+        for target, each in zip(job.targets.all, pairs, strict=True)
+    ]
     twin = make_twin(job, job.model, metrics, files, pair)
     if twin is not None and pair is not None:
         job.progress.note(f"dense in {twin.precision}: {pair.shipped.latency.median:.3f} ms")
@@ -53,9 +58,11 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, Net
         params=before.params,
         files=files.to_results("dense", run.path),
         latency_ms=pair.full.latency.median if pair else None,
-        first_look=[judge(limit, before, after, pair.ratio if pair else None) for limit in job.budget.limits],
+        first_look=judge_all(job.budget.limits, rows or [Row(before, after, None)]),
         shipped_ms=pair.shipped.latency.median if pair else None,
         twin=twin,
+        each_ms=[each.full.latency.median for each in pairs],
+        each_shipped_ms=[each.shipped.latency.median for each in pairs],
     )
     run.finish("dense", stage.model_dump())
     return stage, files
@@ -113,35 +120,41 @@ def judge_stage(
     found = run.done(f"judge-{name}")
     if found is not None:
         return JudgeStage(**found)
-    before, after, ratio = dense[0], pruned[0], None
+    targets = job.targets.all
+    measured = on_each(targets, lambda t: t.compare(dense[1], pruned[1], on_progress=watch(job)))
+    rows, flags = [], []
     device: dict[str, Any] = {}
     conditions: dict[str, Any] = {}
-    flags: list[str] = []
-    if measures(job):
-        reference, candidate, ratio = host.compare(
-            dense[1], pruned[1], threads=job.config.threads, on_progress=watch(job)
-        )
-        both = (("dense", reference), ("pruned", candidate))
-        for network, measurement in both:
-            run.record(f"{network}, {name}", measurement.to_json())
-        before, after = _with(before, reference), _with(after, candidate)
-        facts = candidate.to_json()
-        device = facts["device"]
-        conditions = {"before": facts["conditions_before"], "after": facts["conditions_after"]}
-        flags = [f"{network}: {flag}" for network, m in both for flag in m.flags]
+    for number, (target, (reference, candidate, ratio)) in enumerate(zip(targets, measured, strict=True)):
+        rows.append(_row(job, target, _with(dense[0], reference), _with(pruned[0], candidate), ratio))
+        where = f", {target.name}" if number else ""
+        for network, measurement in (("dense", reference), ("pruned", candidate)):
+            run.record(f"{network}, {name}{where}", measurement.to_json())
+            flags += [f"{network}{where}: {flag}" for flag in measurement.flags]
+        if not number:
+            facts = candidate.to_json()
+            device = {**facts["device"], "kind": target.kind}
+            conditions = {"before": facts["conditions_before"], "after": facts["conditions_after"]}
+    first = rows[0] if rows else Row(dense[0], pruned[0], None)
+    if job.targets.trips is not None:
+        conditions["adb_round_trips"] = job.targets.trips
     stage = JudgeStage(
-        requirements=[judge(limit, before, after, ratio) for limit in job.budget.limits],
-        dense_latency=before.latency,
-        pruned_latency=after.latency,
-        dense_memory_mib=before.peak_memory_mib,
-        pruned_memory_mib=after.peak_memory_mib,
+        requirements=judge_all(job.budget.limits, rows or [first]),
+        dense_latency=first.dense.latency,
+        pruned_latency=first.pruned.latency,
+        dense_memory_mib=first.dense.peak_memory_mib,
+        pruned_memory_mib=first.pruned.peak_memory_mib,
         device=device,
-        conditions={**conditions, "ratio": ratio.median if ratio else None},
+        conditions={**conditions, "ratio": first.ratio.median if first.ratio else None},
         flags=flags,
         twin=make_pruned_twin(),
     )
     run.finish(f"judge-{name}", stage.model_dump())
     return stage
+
+
+def _row(job: Job, target: Target, dense: Costs, pruned: Costs, ratio: Ratio) -> Row:
+    return Row(dense, pruned, ratio, target.kind, target.name if len(job.targets.all) > 1 else None)
 
 
 def _with(costs: Costs, measured: Measurement) -> Costs:

@@ -14,7 +14,8 @@ class DenseStage(BaseModel):
     """The dense network: metrics on val, its files, its latency, ms (a first look: the final one is measured anew).
 
     `latency_ms` is that of the float32 file, to which relative budgets refer, `shipped_ms` that of the file in the
-    run's number format; `twin` compares the two where they differ.
+    run's number format; `twin` compares the two where they differ. With several targets these are the first one's, and
+    `each_ms` and `each_shipped_ms` those of all.
     """
 
     val_metrics: dict[str, float]
@@ -25,6 +26,8 @@ class DenseStage(BaseModel):
     first_look: list[Requirement]
     shipped_ms: float | None = None
     twin: Twin | None = None
+    each_ms: list[float] = []
+    each_shipped_ms: list[float] = []
 
 
 class SearchStage(BaseModel):

@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import nn
 
-import profilers.host as host
 from converters.artifact import Artifact
 from edgeprune.pipeline.file_network import FileNetwork
 from edgeprune.pipeline.files import NetworkFiles, measured_format
@@ -16,6 +15,7 @@ from edgeprune.pipeline.train import scalars
 from edgeprune.result import Quantization, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
+from edgeprune.targets.target import Target, on_each
 from profilers.measurement import Latency, Measurement, Ratio
 
 
@@ -30,7 +30,7 @@ class Pair:
 
 def measures(job: Job) -> bool:
     """Can this target be measured from here?"""
-    return job.config.target == "host"
+    return job.config.target != "ios"
 
 
 def watch(job: Job) -> Any:
@@ -42,20 +42,24 @@ def watch(job: Job) -> Any:
     return told
 
 
-def measure_pair(job: Job, run: Run, label: str, files: NetworkFiles) -> Pair | None:
-    """Both files of the run's runtime, in turns; None where the target cannot be measured from here."""
-    if not measures(job):
-        return None
+def measure_pairs(job: Job, run: Run, label: str, files: NetworkFiles) -> list[Pair]:
+    """Both files of the run's runtime, in turns, on every target; none where it cannot be measured from here."""
     full, shipped = (kind[measured_format(job)].artifact for kind in (files.full, files.shipped))
-    threads = job.config.threads
-    if full is shipped:
-        only = host.measure({"dense": full}, threads=threads, on_progress=watch(job))["dense"]
-        pair = Pair(only, only, Ratio(1.0, (1.0, 1.0), (1.0,)))
-    else:
-        pair = Pair(*host.compare(full, shipped, threads=threads, on_progress=watch(job)))
-        run.record(f"{label}, {shipped.precision}", pair.shipped.to_json())
-    run.record(label, pair.full.to_json())
-    return pair
+
+    def measure(target: Target) -> Pair:
+        if full is shipped:
+            only = target.measure({"dense": full}, on_progress=watch(job))["dense"]
+            return Pair(only, only, Ratio(1.0, (1.0, 1.0), (1.0,)))
+        return Pair(*target.compare(full, shipped, on_progress=watch(job)))
+
+    targets = job.targets.all
+    pairs = on_each(targets, measure)
+    for target, pair in zip(targets, pairs, strict=True):
+        where = label if len(targets) == 1 else f"{label}, {target.name}"
+        if full is not shipped:
+            run.record(f"{where}, {shipped.precision}", pair.shipped.to_json())
+        run.record(where, pair.full.to_json())
+    return pairs
 
 
 def file_network(job: Job, network: nn.Module, artifact: Artifact) -> FileNetwork | None:

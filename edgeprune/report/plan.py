@@ -15,7 +15,7 @@ def _quantized(plan: Plan) -> list[str | tuple[str, str]]:
     if plan.quantized_ms is None:
         return []
     share = f"{plan.quantized_ms / plan.dense_ms:.0%} of float32"
-    return [("Dense ", "bold"), f"{text.milliseconds(plan.quantized_ms)} measured as {plan.quantize}, {share}\n"]
+    return [("Dense ", "bold"), f"{text.milliseconds(plan.quantized_ms)} {plan.kind} as {plan.quantize}, {share}\n"]
 
 
 def render_plan(plan: Plan) -> RenderableType:
@@ -23,11 +23,11 @@ def render_plan(plan: Plan) -> RenderableType:
     runtime = facts.RUNTIMES[plan.runtime]
     head = Text.assemble(
         ("Dense ", "bold"),
-        f"{text.milliseconds(plan.dense_ms)} measured ({runtime}, {plan.threads} thread(s)), ",
+        f"{text.milliseconds(plan.dense_ms)} {plan.kind} ({runtime}, {plan.threads} thread(s)), ",
         f"{text.count(plan.dense_macs)} MACs\n",
         *_quantized(plan),
         ("Floor ", "bold"),
-        f"{text.milliseconds(plan.floor_ms)} measured, {plan.floor_share:.0%} of dense, ",
+        f"{text.milliseconds(plan.floor_ms)} {plan.kind}, {plan.floor_share:.0%} of dense, ",
         f"{text.count(plan.floor_macs)} MACs: every group at its narrowest\n",
         ("Reach ", "bold"),
         f"any latency budget from {plan.floor_share:.0%} to 100%",

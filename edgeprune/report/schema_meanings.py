@@ -33,6 +33,7 @@ MEANINGS = {
     "Requirement.ratio": "achieved / dense; for latency the median of the paired A-B-B-A ratios",
     "Requirement.ratio_ci95": "95 % confidence interval of the paired ratio",
     "Requirement.used": "the share of the limit that decides `met`; for latency at the upper end of the interval",
+    "Requirement.device": "the phone, where the budget has to hold on several",
     "Requirement.source": "how `achieved` is known",
     "Requirement.met": "whether the limit is kept; null when that is not known",
     "Requirement.note": "what a reader has to know, e.g. how far below the budget and why",

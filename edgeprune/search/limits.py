@@ -35,7 +35,7 @@ class Limit(Protocol):
 
 @dataclass(frozen=True)
 class LatencyLimit:
-    """Milliseconds on the target."""
+    """Milliseconds on one target."""
 
     predictor: Predictor
     budget: float
@@ -47,7 +47,55 @@ class LatencyLimit:
 
     def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
         """One row."""
-        return [self.predictor.row(menus, share * self.budget, around)]
+        return [self.predictor.row(menus, share * self.budget, around, self.name)]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the targets said about one candidate, ms. `upper` is the end of the confidence interval that decides.
+
+    `each` holds the milliseconds of every target. With several, `ms` and `upper` are those of the target that uses most
+    of its budget, scaled to the first one's budget.
+    """
+
+    ms: float
+    upper: float
+    each: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency on every target of a run as one limit: the budget has to hold on each (see `Measured`)."""
+
+    parts: tuple[LatencyLimit, ...]
+    name: str = "latency_ms"
+
+    @property
+    def budget(self) -> float:
+        """Milliseconds, on the first target."""
+        return self.parts[0].budget
+
+    def aim(self) -> None:
+        """Tell the predictors which latency matters."""
+        for part in self.parts:
+            part.predictor.aim(part.budget)
+
+    def observe(self, counts: Counts, measured: Measured) -> None:
+        """Let the predictors learn what was measured."""
+        for part, ms in zip(self.parts, measured.each or (measured.ms,), strict=True):
+            part.predictor.observe(counts, ms)
+
+    def worst(self, each: Sequence[float]) -> float:
+        """Milliseconds of each target as those of the one that uses most of its budget, scaled to the first's."""
+        return self.budget * max(ms / part.budget for part, ms in zip(self.parts, each, strict=True))
+
+    def predict(self, counts: Counts) -> float:
+        """Predicted milliseconds."""
+        return self.worst([part.predict(counts) for part in self.parts])
+
+    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+        """One row a target."""
+        return [row for part in self.parts for row in part.rows(menus, around, share)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgeprune.graph import Coupling
 from edgeprune.search.candidates import best_widths, finer
 from edgeprune.search.costs import Menus
 from edgeprune.search.curves import Curve
-from edgeprune.search.limits import LatencyLimit, Limit
+from edgeprune.search.limits import Latency, Limit, Measured
 from edgeprune.search.problem import Choice, Infeasible
 from edgeprune.search.sensitivity import Sensitivity
 from edgeprune.task import Task
@@ -23,17 +23,6 @@ AIM = 0.97
 WINDOW = (0.95, 1.0)
 MAX_ROUNDS = 12
 FINER_STEPS = (4, 1)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the target said about one candidate, ms. `upper` is the end of the confidence interval that decides.
-
-    For an absolute budget `upper` is the upper 95 % end; for a relative one the pipeline may pass the paired median.
-    """
-
-    ms: float
-    upper: float
 
 
 Measure = Callable[[Choice, dict[str, Tensor]], Measured]
@@ -89,7 +78,7 @@ def search(
     task: Task,
     calibration: Sequence[Any],
     *,
-    latency: LatencyLimit | None = None,
+    latency: Latency | None = None,
     limits: Sequence[Limit] = (),
     measure: Measure | None = None,
     multiple: int = 8,
@@ -127,7 +116,7 @@ class _Loop:
         menus: Menus,
         curves: dict[str, Curve],
         sensitivity: Sensitivity,
-        latency: LatencyLimit | None,
+        latency: Latency | None,
         limits: Sequence[Limit],
         measure: Measure | None,
         on_round: Callable[[Round], None] | None,
@@ -139,7 +128,7 @@ class _Loop:
         self.floor: Floor | None = None
         self.aim = AIM
         if latency is not None:
-            latency.predictor.aim(latency.budget)
+            latency.aim()
 
     def solve(self) -> Choice:
         shares = {self.latency.name: self.aim} if self.latency is not None else {}
@@ -174,7 +163,7 @@ class _Loop:
         predicted = self.latency.predict(counts) if self.latency is not None else float("nan")
         measured = self.measure(counts, kept) if self.measure is not None and self.latency is not None else None
         if measured is not None and self.latency is not None:
-            self.latency.predictor.observe(counts, measured.ms)
+            self.latency.observe(counts, measured)
         done = Round(len(self.rounds) + 1, counts, predicted, measured, self.sensitivity.loss(counts), step)
         self.rounds.append(done)
         if self.on_round is not None:

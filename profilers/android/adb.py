@@ -21,6 +21,8 @@ OLDEST = (1, 0, 39)
 TIMEOUT_S = 20.0
 RETURN_S = 15.0  # how long a phone that went away may take to come back
 TAIL_LINES = 12
+# For a script: its process group, the third word behind the name in stat (state, parent, group).
+OWN_GROUP = "$(read -r stat < /proc/$$/stat; set -- ${stat##*) }; echo $3)"
 INSTALL = (
     "Install Android's platform-tools (Debian: apt-get install adb), attach a phone with USB debugging on, and check "
     "that `adb devices` lists it."
@@ -141,7 +143,9 @@ class Phone:
         """
         marker = f"EdgePrune-{uuid.uuid4().hex}"
         # an empty line first: output without a newline at its end must not swallow the marker
-        wrapped = f"echo {marker} group $$\n(\n{script}\n) </dev/null 2>&1\ncode=$?\necho\necho {marker} end $code"
+        wrapped = (
+            f"echo {marker} group {OWN_GROUP}\n(\n{script}\n) </dev/null 2>&1\ncode=$?\necho\necho {marker} end $code"
+        )
         self.trips += 1
         group: str | None = None
         code: int | None = None
@@ -179,7 +183,7 @@ class Phone:
 
     def kill(self, group: str | None) -> None:
         """End a process group on the phone, if that can still be done."""
-        if group is None or not group.isdigit():
+        if group is None or not group.isdigit() or int(group) < 2:
             return
         try:
             self.trips += 1
@@ -208,17 +212,21 @@ class Phone:
         finally:
             partial.unlink(missing_ok=True)
 
-    def come_back(self, within_s: float = RETURN_S) -> bool:
-        """Wait for a phone that went away, reconnecting where it is reached over TCP; whether it is there again."""
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
+    def come_back(self, within_s: float | None = None) -> bool:
+        """Wait for a phone that went away (RETURN_S), reconnecting one reached over TCP; whether it is there again."""
+        end = time.monotonic() + (RETURN_S if within_s is None else within_s)
+        while not self._ready():
+            if time.monotonic() >= end:
+                return False
             if ":" in self.serial:
+                self.adb.call("disconnect", self.serial)
                 self.adb.call("connect", self.serial)
-            state = self.adb.call("-s", self.serial, "get-state")
-            if state.code == 0 and state.text.strip().endswith("device"):
-                return True
-            time.sleep(0.5)
-        return False
+            time.sleep(0.2)
+        return True
+
+    def _ready(self) -> bool:
+        state = self.adb.call("-s", self.serial, "get-state")
+        return state.code == 0 and state.text.strip().endswith("device")
 
     def _copy_failed(self, what: str, text: str) -> DeviceError:
         """Why a copy failed: adb quotes the phone's reason after "remote"; without one the connection broke."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from converters.artifact import SUFFIXES, Artifact
-from profilers.android.adb import Phone
+from profilers.android.adb import OWN_GROUP, Phone
 from profilers.errors import DeviceError, MeasurementError
 from profilers.store import default_path
 
@@ -85,7 +85,7 @@ class Folder:
 
     def guard(self, script: str) -> str:
         """A script that can be found and ended by the next measuring if the phone is unplugged while it runs."""
-        return f"echo $$ > {self.path}/group\n: {self.name}\ncd {self.path} || exit 1\n{script}"
+        return f"echo {OWN_GROUP} > {self.path}/group\n: {self.name}\ncd {self.path} || exit 1\n{script}"
 
 
 def push_as(phone: Phone, files: Mapping[str, Path], folder: str) -> None:

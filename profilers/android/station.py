@@ -33,19 +33,20 @@ class Station:
         With `start`, the conditions of the beginning, only heat is waited for, and not longer than COOL_DOWN_S.
         """
         patience_s = self.patience_s if start is None else min(self.patience_s, COOL_DOWN_S)
-        return self._again(
+        return self.again(
             lambda: conditions.wait_until_fit(self.phone, start=start, patience_s=patience_s, on_wait=self.on_wait)
         )
 
     def put(self, artifacts: list[Artifact]) -> None:
         """Bring files to the phone; a phone that goes away meanwhile is waited for once."""
-        self._again(lambda: self.runner.put(artifacts))
+        self.again(lambda: self.runner.put(artifacts))
 
     def run(self, turns: list[Turn]) -> list[Report]:
         """One process a turn. If the phone goes away, it is waited for once, and all turns are run again."""
-        return self._again(lambda: self.runner.run(turns))
+        return self.again(lambda: self.runner.run(turns))
 
-    def _again(self, ask: Callable[[], T]) -> T:
+    def again(self, ask: Callable[[], T]) -> T:
+        """`ask` once, and once more if the phone went away meanwhile and came back. Raises DeviceError."""
         try:
             return ask()
         except ConnectionLost as lost:

@@ -34,7 +34,7 @@ def _mib(key: LayerKey) -> float:
     return 4 * (2 * key.weights() + maps) / 2**20
 
 
-def _batches(keys: Sequence[LayerKey]) -> Iterator[list[LayerKey]]:
+def batches(keys: Sequence[LayerKey]) -> Iterator[list[LayerKey]]:
     """Probes that are loaded together, light ones first so that the heavy do not ration the rounds of the light."""
     batch: list[LayerKey] = []
     held = 0.0
@@ -94,7 +94,7 @@ class LayerProber:
         """As `time_ms`, with the number of runs and the time of day."""
         distinct = list(dict.fromkeys(keys))
         found: dict[LayerKey, LayerCost] = {}
-        for batch in _batches(distinct):
+        for batch in batches(distinct):
             found |= self._batch(batch)
             if self._on_progress:
                 self._on_progress(len(found), len(distinct))

@@ -103,12 +103,12 @@ def _measured(
     threads: int,
     affinity: Sequence[int] | None,
     rounds: int,
-    quick: bool,
+    protocol: Protocol,
     memory: bool,
     timeout_s: float,
     on_progress: OnProgress | None,
 ) -> tuple[dict[str, Measurement], dict[str, list[list[float]]]]:
-    protocol, affinity = QUICK if quick else FULL, cores.choose(threads, affinity)
+    affinity, rounds = cores.choose(threads, affinity), 1 if protocol is QUICK else rounds
     with ExitStack() as stack:
         before, cpu_before = conditions.snapshot(), time.process_time()
         lanes = {
@@ -128,7 +128,7 @@ def _measured(
                 on_progress(names[id(lane)], statistics.latency(lane.samples))
 
         def done(count: int) -> bool:
-            return count >= (1 if quick else rounds) and all(protocol.done(lane.samples) for lane in lanes.values())
+            return count >= rounds and all(protocol.done(lane.samples) for lane in lanes.values())
 
         interleave(list(lanes.values()), done, report)
         after = conditions.snapshot()
@@ -148,7 +148,7 @@ def measure(
     threads: int = 1,
     affinity: Sequence[int] | None = None,
     rounds: int = 5,
-    quick: bool = False,
+    protocol: Protocol = FULL,
     memory: bool = True,
     timeout_s: float = 120.0,
     on_progress: OnProgress | None = None,
@@ -156,11 +156,11 @@ def measure(
     """Latency (ms) and peak memory (MiB) of artifacts, interleaved, by name.
 
     `rounds` is the least number of A-B-B-A rounds; `affinity` the cores to run on (None: chosen, the same
-    for all; (): not pinned); `quick` 30 runs instead of the full
-    protocol; `on_progress(name, latency so far)` is called after every turn. Raises MeasurementError,
-    RuntimeNotInstalled. Source: MLPerf Mobile's single-stream rules, with the stop rule of `profilers.protocol`.
+    for all; (): not pinned); `protocol` when enough was measured (QUICK: 30 runs in one round);
+    `on_progress(name, latency so far)` is called after every turn. Raises MeasurementError, RuntimeNotInstalled.
+    Source: MLPerf Mobile's single-stream rules, with the stop rule of `profilers.protocol`.
     """
-    return _measured(artifacts, threads, affinity, rounds, quick, memory, timeout_s, on_progress)[0]
+    return _measured(artifacts, threads, affinity, rounds, protocol, memory, timeout_s, on_progress)[0]
 
 
 def compare(
@@ -170,13 +170,13 @@ def compare(
     threads: int = 1,
     affinity: Sequence[int] | None = None,
     rounds: int = 5,
-    quick: bool = False,
+    protocol: Protocol = FULL,
     memory: bool = True,
     timeout_s: float = 120.0,
     on_progress: OnProgress | None = None,
 ) -> tuple[Measurement, Measurement, Ratio]:
     """Two artifacts and the paired ratio candidate / reference. Progress names are "reference" and "candidate"."""
     pair = {"reference": reference, "candidate": candidate}
-    measured, turns = _measured(pair, threads, affinity, rounds, quick, memory, timeout_s, on_progress)
+    measured, turns = _measured(pair, threads, affinity, rounds, protocol, memory, timeout_s, on_progress)
     ratio = statistics.paired_ratio(turns["reference"], turns["candidate"])
     return measured["reference"], measured["candidate"], ratio

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from converters.artifact import Artifact, sha256, size_bytes
 from profilers.host.runner import measure
+from profilers.protocol import QUICK
 from profilers.runtimes import open_session
 
 path = Path(sys.argv[1])
 artifact = Artifact("litert", path, (), (), "float32", sha256(path), size_bytes(path))
-found = measure({"net": artifact}, quick=True)["net"]
+found = measure({"net": artifact}, protocol=QUICK)["net"]
 session = open_session(path, "litert")
 answers = [session.run([x[None]])[0].tolist() for x in np.load(sys.argv[2])]
 print(json.dumps({

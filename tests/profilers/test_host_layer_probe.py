@@ -28,7 +28,7 @@ def test_heavier_layers_cost_more_and_equal_keys_the_same() -> None:
 def test_batches_hold_all_keys_once_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [conv(c) for c in (512, 8, 256, 16, 384)]
     monkeypatch.setattr(layer_probe, "TOGETHER_MIB", 10.0)
-    batches = list(layer_probe._batches(keys))
+    batches = list(layer_probe.batches(keys))
     flat = [key for batch in batches for key in batch]
     assert sorted(flat, key=LayerKey.macs) == flat
     assert set(flat) == set(keys)

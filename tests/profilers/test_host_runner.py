@@ -12,6 +12,7 @@ from profilers.host import HostBench, compare, measure
 from profilers.host.runner import interleave
 from profilers.layers import LayerKey
 from profilers.measurement import Measurement
+from profilers.protocol import QUICK
 
 ROOT = Path(__file__).parents[2]
 SMALL = LayerKey("conv2d", 16, 16, (14, 14), (14, 14), (3, 3), padding=(1, 1))
@@ -37,7 +38,7 @@ def test_rounds_are_palindromes() -> None:
 def test_a_measurement_is_whole(layer) -> None:
     artifact = layer(SMALL)
     seen: list[str] = []
-    found = measure({"net": artifact}, quick=True, on_progress=lambda name, _: seen.append(name))["net"]
+    found = measure({"net": artifact}, protocol=QUICK, on_progress=lambda name, _: seen.append(name))["net"]
     assert found.artifact_sha256 == artifact.sha256
     assert found.latency.n == len(found.samples_ms) >= 30
     assert min(found.samples_ms) == found.latency.minimum > 0
@@ -52,7 +53,7 @@ def test_a_measurement_is_whole(layer) -> None:
 
 
 def test_the_ratio_of_two_busy_loops_of_known_length(fake) -> None:
-    reference, candidate, ratio = compare(fake(busy_ms=0.4), fake(busy_ms=0.2), quick=True, memory=False)
+    reference, candidate, ratio = compare(fake(busy_ms=0.4), fake(busy_ms=0.2), protocol=QUICK, memory=False)
     assert ratio.median == pytest.approx(0.5, rel=0.25)
     assert ratio.ci95[0] <= ratio.median <= ratio.ci95[1]
     assert reference.latency.n > 0
@@ -118,8 +119,9 @@ from pathlib import Path
 from converters.artifact import Artifact
 from profilers.host import LayerProber, compare
 from profilers.layers import LayerKey
+from profilers.protocol import QUICK
 a = Artifact("litert", Path({str(artifact.path)!r}), (), (), "float32", {artifact.sha256!r}, 0)
-print(compare(a, a, quick=True)[2].median)
+print(compare(a, a, protocol=QUICK)[2].median)
 with LayerProber(seconds_per_probe=0.001) as prober:
     print(*prober.time_ms([LayerKey("linear", 64, 64)]))
 assert "torch" not in sys.modules

@@ -10,7 +10,6 @@ import converters
 import edgeprune
 from converters import inspect
 from edgeprune.config import make_config
-from edgeprune.pipeline import candidates
 from edgeprune.pipeline.candidates import Candidates
 from edgeprune.pipeline.choose import budget_limits
 from edgeprune.pipeline.file_network import FileNetwork
@@ -23,6 +22,7 @@ from edgeprune.progress import LoggedProgress
 from edgeprune.result import Result, Twin
 from edgeprune.run import Run
 from edgeprune.sources.data import load_data
+from profilers.host import HostBench
 from profilers.runtimes import open_session
 
 
@@ -169,16 +169,16 @@ def test_candidates_are_timed_in_the_number_format_of_the_run(job, tmp_path, mon
     eight = job(quantize="int8")
     _, coupling = eight.groups()
     dense = converters.convert(eight.model, eight.example_inputs, "litert", tmp_path / "dense.tflite")
-    timed, ratio = [], candidates.HostBench.ratio
+    timed, ratio = [], HostBench.ratio
 
     def watched(self, artifact, seconds):  # noqa: ARG001 - two seconds are for real runs
         timed.append((artifact.precision, inspect(artifact.path).widths))
         return ratio(self, artifact, seconds=0.1)
 
-    monkeypatch.setattr(candidates.HostBench, "ratio", watched)
+    monkeypatch.setattr(HostBench, "ratio", watched)
     narrow = {name: menu[0] for name, menu in coupling.menu(8).items()}
     kept = coupling.select({g: torch.ones(coupling.groups[g].units) for g in narrow}, narrow)
-    with Candidates(eight, coupling, dense, 1.0, relative=True) as bench:
+    with Candidates(eight, coupling, dense, [1.0], relative=True) as bench:
         bench.measure(narrow, kept)
     ((precision, widths),) = timed
     assert precision == "int8"

@@ -4,7 +4,7 @@ import pytest
 
 import edgeprune
 from converters.artifact import sha256
-from edgeprune.pipeline import stages
+from edgeprune.pipeline import judge as judging
 from edgeprune.run import Run
 
 
@@ -21,7 +21,7 @@ from edgeprune.run import Run
 )
 def test_final_file_outside_the_budget(fast, tmp_path, monkeypatch, misses, stopped, solves, delivered, met):
     """The judge is made to find the first files too large by these factors: no real file can be told to."""
-    path, judge, finish, finished = tmp_path / "run", stages.judge, Run.finish, []
+    path, judge, finish, finished = tmp_path / "run", judging.judge, Run.finish, []
 
     def missing(limit, dense, pruned, ratio, *rest):
         found = judge(limit, dense, pruned, ratio, *rest)
@@ -35,7 +35,7 @@ def test_final_file_outside_the_budget(fast, tmp_path, monkeypatch, misses, stop
         if finished.count(stopped) == 1 and name == stopped:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "judge", missing)
+    monkeypatch.setattr(judging, "judge", missing)
     monkeypatch.setattr(Run, "finish", stopping)
     settings = {**fast, "macs": None, "file_size": "80%"}
     if stopped:

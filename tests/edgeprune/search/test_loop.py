@@ -13,8 +13,8 @@ from edgeprune.graph import Coupling, Trace, find_groups, prune, trace
 from edgeprune.search import costs
 from edgeprune.search.cost_table import CostTable
 from edgeprune.search.curves import Curve
-from edgeprune.search.limits import LatencyLimit, file_size_limit, macs_limit
-from edgeprune.search.loop import Measured, Round, search
+from edgeprune.search.limits import Latency, LatencyLimit, Measured, file_size_limit, macs_limit
+from edgeprune.search.loop import Round, search
 from edgeprune.search.memory import MemoryLimit, memory_limit
 from edgeprune.search.predictor import Predictor
 from edgeprune.search.problem import Problem
@@ -97,7 +97,7 @@ def run(
     table = CostTable(coupling, coupling.menu(multiple), Prober())
     target = clock(coupling, table)
     dense = target.ms({})
-    limit = LatencyLimit(Predictor(coupling, table, dense), share * dense)
+    limit = Latency((LatencyLimit(Predictor(coupling, table, dense), share * dense),))
     settings = {"seconds": 4.0, "measure": target, **settings}
     result = search(model, coupling, scores, TASK, inputs, latency=limit, multiple=multiple, **settings)
     return result, target, dense

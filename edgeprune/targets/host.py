@@ -1,0 +1,65 @@
+"""This machine as a target."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+
+import profilers.host as host
+from converters.artifact import Artifact
+from edgeprune.errors import EnvironmentProblem
+from edgeprune.targets.target import Bench, OnProgress
+from profilers import device
+from profilers.host.layer_probe import LayerProber
+from profilers.measurement import Kind, Measurement, Ratio
+from profilers.protocol import FULL, Protocol
+from profilers.store import LayerCosts, Store
+
+
+class HostTarget:
+    """Measures with `profilers.host`."""
+
+    name = "this machine"
+    kind: Kind = "measured"
+    trips = None
+
+    def __init__(self, threads: int, protocol: Protocol = FULL) -> None:
+        self._threads, self._protocol = threads, protocol
+
+    def fingerprint(self) -> str:
+        """This machine's."""
+        return device.fingerprint()
+
+    def measure(
+        self, artifacts: Mapping[str, Artifact], *, memory: bool = True, on_progress: OnProgress | None = None
+    ) -> dict[str, Measurement]:
+        """In fresh processes, interleaved."""
+        return host.measure(
+            dict(artifacts), threads=self._threads, protocol=self._protocol, memory=memory, on_progress=on_progress
+        )
+
+    def compare(
+        self, reference: Artifact, candidate: Artifact, *, on_progress: OnProgress | None = None
+    ) -> tuple[Measurement, Measurement, Ratio]:
+        """In fresh processes, interleaved."""
+        return host.compare(
+            reference, candidate, threads=self._threads, protocol=self._protocol, on_progress=on_progress
+        )
+
+    def bench(self, reference: Artifact) -> AbstractContextManager[Bench]:
+        """One process keeps the reference."""
+        return host.HostBench(reference, threads=self._threads)
+
+    def prober(self) -> LayerProber:
+        """All layers in one process."""
+        return LayerProber(threads=self._threads)
+
+    def layer_costs(self, store: Store) -> LayerCosts:
+        """By fingerprint and LiteRT's version. Raises EnvironmentProblem without LiteRT."""
+        try:
+            installed = version("ai-edge-litert")
+        except PackageNotFoundError as error:
+            raise EnvironmentProblem(
+                "The cost table is measured with LiteRT, which is not installed.",
+                'Install it with: pip install "edgeprune[litert]"',
+            ) from error
+        return store.layer_costs(self.fingerprint(), "litert", installed, self._threads)

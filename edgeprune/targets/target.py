@@ -1,0 +1,111 @@
+"""What a target can do, and how targets come from settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol, TypeVar
+
+from converters.artifact import Artifact
+from edgeprune.config import Config
+from edgeprune.progress import Progress
+from edgeprune.search.cost_table import Prober
+from profilers.measurement import Kind, Latency, Measurement, Ratio
+from profilers.store import LayerCosts, Store
+
+OnProgress = Callable[[str, Latency], None]
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Bench(Protocol):
+    """Many candidates against one reference, fast."""
+
+    def ratio(self, candidate: Artifact, seconds: float = 1.0) -> tuple[Ratio, Latency]:
+        """(candidate / reference paired over A-B-B-A rounds, the candidate's latency in ms)."""
+        ...
+
+
+class Target(Protocol):
+    """A machine that files are measured on. `name` tells it apart from others of the run; `kind` labels its numbers."""
+
+    name: str
+    kind: Kind
+
+    @property
+    def trips(self) -> int | None:
+        """adb round trips so far; None where there are none."""
+        ...
+
+    def fingerprint(self) -> str:
+        """What its speed depends on, hashed."""
+        ...
+
+    def measure(
+        self, artifacts: Mapping[str, Artifact], *, memory: bool = True, on_progress: OnProgress | None = None
+    ) -> dict[str, Measurement]:
+        """Latency and peak memory of files, interleaved, by name."""
+        ...
+
+    def compare(
+        self, reference: Artifact, candidate: Artifact, *, on_progress: OnProgress | None = None
+    ) -> tuple[Measurement, Measurement, Ratio]:
+        """Two files, and the paired ratio candidate / reference."""
+        ...
+
+    def bench(self, reference: Artifact) -> AbstractContextManager[Bench]:
+        """For a search loop."""
+        ...
+
+    def prober(self) -> AbstractContextManager[Prober]:
+        """Measures single layers."""
+        ...
+
+    def layer_costs(self, store: Store) -> LayerCosts:
+        """The costs of single layers that are known of it."""
+        ...
+
+
+def on_each(these: Sequence[S], ask: Callable[[S], T]) -> list[T]:
+    """`ask` of every target (or its bench), phones side by side; the answers in their order."""
+    if len(these) < 2:
+        return [ask(one) for one in these]
+    with ThreadPoolExecutor(len(these)) as pool:
+        return list(pool.map(ask, these))
+
+
+class Targets:
+    """The targets of a run; phones are connected when they are first asked for, and let go on leaving."""
+
+    def __init__(self, config: Config, progress: Progress) -> None:
+        self._config, self._progress = config, progress
+        self._open: list[Target] | None = None
+        self._stack = ExitStack()
+
+    @property
+    def all(self) -> list[Target]:
+        """Every target; none for one that cannot be measured from here (ios)."""
+        if self._open is None:
+            self._open = self._connect()
+        return self._open
+
+    @property
+    def trips(self) -> int | None:
+        """adb round trips of all targets so far; None if there are none."""
+        counts = [target.trips for target in self._open or [] if target.trips is not None]
+        return sum(counts) if counts else None
+
+    def close(self) -> None:
+        """Let the phones go. They may be asked for again."""
+        self._stack.close()
+        self._open = None
+
+    def _connect(self) -> list[Target]:
+        if self._config.target == "host":
+            from edgeprune.targets.host import HostTarget
+
+            return [HostTarget(self._config.threads)]
+        if self._config.target == "android":
+            from edgeprune.targets.phones import connect
+
+            return list(connect(self._config, self._progress, self._stack))
+        return []

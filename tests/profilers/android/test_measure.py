@@ -1,0 +1,162 @@
+"""Measuring with the native runner on the emulated phone: what a measurement holds, rounds, probes, self-check."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.artifact import Artifact
+from profilers.android.adb import OWN_GROUP
+from profilers.android.bench import PhoneBench
+from profilers.android.facts import read_facts
+from profilers.android.folder import ROOT
+from profilers.android.layer_probe import PhoneProber
+from profilers.android.measure import compare, measure
+from profilers.android.native_runner import NativeRunner
+from profilers.android.station import Station
+from profilers.errors import DeviceError, MeasurementError, RuntimeNotInstalled
+from profilers.host.layer_probe import LayerProber
+from profilers.measurement import Measurement
+from profilers.protocol import QUICK, Protocol
+from profilers.runtimes import open_session
+from tests.phone import Phone
+from tests.profilers.android.conftest import BIG, SMALL
+
+pytestmark = [pytest.mark.debian("adb"), pytest.mark.debian("proot")]
+BRIEF = Protocol(warmup_runs=2, warmup_seconds=0.0, min_runs=40, min_seconds=0.0, max_runs=40, max_seconds=20.0)
+
+
+def test_a_measurement_says_all_and_is_marked_emulated(station: Station, big: Artifact) -> None:
+    seen = []
+    found = measure(station, {"net": big}, protocol=QUICK, on_progress=lambda _, so_far: seen.append(so_far.n))["net"]
+    assert found.kind == "emulated"
+    assert found.artifact_sha256 == big.sha256
+    assert found.latency.n == len(found.samples_ms) == 30
+    assert seen == [15, 30]
+    assert found.peak_memory_mib is not None
+    assert 0.1 < found.peak_memory_mib < 100
+    device = found.device
+    assert (device.runtime, device.libc, device.delegate, device.threads) == ("litert", "glibc", "xnnpack", 1)
+    assert device.serial_sha256
+    assert station.phone.serial not in json.dumps(found.to_json())
+    assert found.conditions_before["battery_percent"] == 87
+    assert Measurement.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_turns_are_fresh_processes_in_the_order_a_b_b_a(
+    station: Station, phone: Phone, big: Artifact, small: Artifact
+) -> None:
+    one, other, ratio = compare(station, big, small, rounds=2, protocol=BRIEF)
+    assert one.latency.n == other.latency.n == 40
+    assert len(ratio.rounds) == 4
+    assert ratio.ci95[1] < 1, "a quarter of the MACs is faster"
+    script = next(command for command in phone.history if "litert_run" in command and "--progress" in command)
+    order = [word[: len(big.sha256[:32])] for word in script.split(f"{station.runner.folder.path}/")[1:]]  # type: ignore[attr-defined]
+    models = [word for word in order if word in (big.sha256[:32], small.sha256[:32])]
+    assert models == [artifact.sha256[:32] for artifact in (big, small, small, big)]
+
+
+def test_cores_that_are_asked_for_are_told_and_granted(station: Station, big: Artifact) -> None:
+    last = station.facts.cores - 1
+    found = measure(station, {"net": big}, protocol=QUICK, cores=(last,), memory=False)["net"]
+    assert (found.device.affinity, found.device.affinity_seen) == ((last,), (last,))
+    assert found.peak_memory_mib is None
+
+
+def test_a_candidate_takes_three_round_trips(station: Station, big: Artifact, small: Artifact) -> None:
+    with PhoneBench(station, big) as bench:
+        before = station.phone.trips
+        ratio, latency = bench.ratio(small, seconds=0.3)
+        assert station.phone.trips - before == 3
+    assert ratio.ci95[1] < 1
+    assert latency.n >= 30
+
+
+def test_layers_take_three_round_trips_however_many_and_agree_with_the_host(station: Station) -> None:
+    keys = [BIG, SMALL, BIG]
+    before = station.phone.trips
+    with PhoneProber(station) as prober:
+        found = prober.time_ms(keys)
+    assert station.phone.trips - before == 3
+    assert found[0] == found[2] > found[1] > 0
+    with LayerProber() as host:
+        expected = host.time_ms(keys)
+    assert found[1] / found[0] == pytest.approx(expected[1] / expected[0], rel=0.5), "the same kernels"
+
+
+def test_outputs_computed_on_the_phone_are_those_of_the_host(station: Station, big: Artifact, tmp_path: Path) -> None:
+    session = open_session(big.path, "litert")
+    given = np.random.default_rng(0).standard_normal(session.input_shapes[0]).astype(np.float32)
+    (tmp_path / "in.bin").write_bytes(given.tobytes())
+    (answer,) = station.runner.answer(big, [tmp_path / "in.bin"], tmp_path)  # type: ignore[attr-defined]
+    (expected,) = session.run([given])
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(np.frombuffer(answer.read_bytes(), np.float32), expected.ravel(), atol=1e-5)
+
+
+def test_programs_are_brought_once_and_nothing_else_stays(
+    station: Station, phone: Phone, big: Artifact, native: Path
+) -> None:
+    station.put([big])
+    key = station.runner.bundle.key  # type: ignore[attr-defined]
+    station.runner.__exit__(None, None, None)  # type: ignore[attr-defined]
+    assert [path.name for path in phone.path(ROOT).iterdir()] == [f"bundle-{key}"]
+    pushes = phone.history.count("sync:")
+    with NativeRunner(station.phone, station.facts.abis):
+        assert phone.history.count("sync:") == pushes, "the programs are there already"
+    assert sorted(path.name for path in phone.path(f"{ROOT}/bundle-{key}").iterdir()) == sorted(
+        ["complete", *json.loads((native / "x86_64/manifest.json").read_text())["files"]]
+    )
+
+
+def test_one_measuring_at_a_time(station: Station) -> None:
+    with pytest.raises(DeviceError, match="Another edgeprune measures"), NativeRunner(station.phone, ["x86_64"]):
+        pass
+
+
+def test_what_an_earlier_measuring_left_is_ended(station: Station, phone: Phone) -> None:
+    left = f"{ROOT}/run-0123456789ab"
+    phone.path(left).mkdir()
+    code = f"echo {OWN_GROUP} > {left}/group; : {left}; while true; do sleep 1; done"
+    orphan = subprocess.Popen(["adb", "-s", phone.address, "shell", code])
+    while not phone.path(f"{left}/group").exists() or not phone.path(f"{left}/group").read_text().strip():
+        pass
+    station.runner.folder.renew()  # type: ignore[attr-defined]
+    orphan.wait(timeout=10)
+    assert phone.running() == []
+    assert not phone.path(left).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"no flatbuffer at all", "bad_model"), (b"", "bad_model")], ids=["other", "empty"]
+)
+def test_a_file_that_is_no_model(station: Station, big: Artifact, content: bytes, said: str) -> None:
+    big.path.write_bytes(content)
+    with pytest.raises(MeasurementError, match=said) as caught:
+        measure(station, {"net": big}, protocol=QUICK)
+    assert "Convert the model again" in caught.value.cure
+
+
+def test_a_delegate_that_is_not_there_and_a_phone_of_another_kind(station: Station) -> None:
+    with pytest.raises(RuntimeNotInstalled, match="no gpu delegate"):
+        NativeRunner(station.phone, station.facts.abis, "gpu")
+    with pytest.raises(DeviceError, match="runs riscv64; the native runners are built for"):
+        NativeRunner(station.phone, ["riscv64"])
+
+
+def test_allocated_memory_is_seen(station: Station) -> None:
+    found = station.runner.self_check("allocate", 64).peak_mib  # type: ignore[attr-defined]
+    assert found == pytest.approx(64, abs=1)
+
+
+def test_an_empty_model_takes_little_memory(station: Station, layer: object) -> None:
+    """The watermark is reset after the libraries were loaded: they would hide a small model."""
+    found = measure(station, {"net": layer(SMALL)}, protocol=QUICK)["net"]  # type: ignore[operator]
+    assert found.peak_memory_mib is not None
+    assert found.peak_memory_mib < 20
+
+
+def test_facts_name_the_phone_that_the_runner_fits(station: Station) -> None:
+    assert read_facts(station.phone).abis == ("x86_64",)
