@@ -23,7 +23,7 @@ class Vanish:
 class Kill:
     """Programs whose command line holds `program` get `signal`, `after_s` seconds after they were first seen.
 
-    SIGKILL is what low memory does, SIGSEGV what a crash looks like; both leave their lines in logcat.
+    SIGKILL is what low memory does, SIGSEGV a crash: both leave their lines in logcat. SIGSTOP lets it hang.
     """
 
     program: str

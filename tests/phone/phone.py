@@ -69,6 +69,11 @@ class Phone:
         return f"{self.host}:{self.port}"
 
     @property
+    def odd_address(self) -> str:
+        """The same phone under a serial number with brackets; needs IPv6 in the kernel."""
+        return f"[::ffff:{self.host}]:{self.port}"
+
+    @property
     def programs(self) -> dict[str, Program]:
         """Android's programs by name."""
         return self._exchange.programs
@@ -192,8 +197,13 @@ class Phone:
                     self._send(process, fault.signal)
 
     def _send(self, process: Process, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            if number == signal.SIGSTOP:
+                self.sandbox.stop(process)
+            else:
+                os.kill(process.pid, number)
         if number == signal.SIGKILL:
             reason = f"Kill '{process.arguments[0]}' ({process.pid}), uid 2000, oom_score_adj 0 to free 262144kB rss"
             self.state.write_log("I", "lowmemorykiller", reason, process.pid)
+        elif number == signal.SIGSEGV:
+            self.log_crash(process.pid, os.path.basename(process.arguments[0]))

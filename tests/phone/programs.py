@@ -34,6 +34,10 @@ package=$1; shift
 [ -d "/data/data/$package" ] || { echo "run-as: unknown package: $package" >&2; exit 1; }
 cd "/data/data/$package" && exec "$@"
 """
+NOHUP = """#!/system/bin/sh
+trap '' HUP
+exec "$@"
+"""
 
 
 class Call(NamedTuple):
@@ -157,6 +161,13 @@ def am(phone: "Phone", call: Call) -> Answer:
     return Answer(starting)
 
 
+def getconf(phone: "Phone", call: Call) -> Answer:
+    cores = str(sum(cluster.cores for cluster in phone.clusters))
+    known = {"PAGESIZE": "4096", "PAGE_SIZE": "4096", "_NPROCESSORS_ONLN": cores, "_NPROCESSORS_CONF": cores}
+    name = call.arguments[1]
+    return Answer(known[name] + "\n") if name in known else Answer(err=f"getconf: bad {name}\n", code=1)
+
+
 def cmd(phone: "Phone", call: Call) -> Answer:
     if call.arguments[1:2] == ("package",):
         return packages.pm(phone, Call(call.arguments[1:], call.stdin))
@@ -173,6 +184,7 @@ PROGRAMS: dict[str, Program] = {
     "cmd": cmd,
     "df": df,
     "dumpsys": dumpsys,
+    "getconf": getconf,
     "getprop": getprop,
     "input": input_,
     "logcat": logcat,
@@ -194,7 +206,7 @@ class Exchange:
     def write_scripts(self) -> None:
         """Put the programs where the shell finds them."""
         self._folder.mkdir(exist_ok=True)
-        for name, script in {**dict.fromkeys(self.programs, SCRIPT), "run-as": RUN_AS}.items():
+        for name, script in {**dict.fromkeys(self.programs, SCRIPT), "run-as": RUN_AS, "nohup": NOHUP}.items():
             path = self._phone.sandbox.root / "system/bin" / name
             path.write_text(script)
             path.chmod(0o755)

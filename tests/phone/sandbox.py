@@ -32,6 +32,8 @@ CURE = {
     "arm64": "tests/phone/fetch-busybox.sh arm64 build/phone/arm64-v8a/busybox",
 }
 MARK = "EDGEPRUNE_PHONE"
+# Debian's proot 5.1 lets statx and faccessat2 through untranslated. busybox on x86_64 calls neither; under qemu, `[ -r`
+# and `[ -x` ask faccessat2 and may say no: use `[ -f`.
 # A shell round the shell, since proot does not pass on that a signal ended its first process. busybox would prefer its
 # own df to the phone's.
 FUNCTIONS = 'df() { /system/bin/df "$@"; }\n'
@@ -106,6 +108,9 @@ class Sandbox:
 
     def processes(self) -> list[Process]:
         """What runs on the phone now, proot itself left out."""
+        return [process for process in self._marked() if process.arguments[0] != "proot"]
+
+    def _marked(self) -> list[Process]:
         mark, found = f"{MARK}={self.id}".encode(), []
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
@@ -117,7 +122,7 @@ class Sandbox:
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue  # gone in between
-            if arguments[0] not in ("", "proot"):  # a zombie has no command line
+            if arguments[0]:  # a zombie has no command line
                 found.append(Process(int(folder.name), parent, tuple(arguments)))
         return found
 
@@ -129,8 +134,15 @@ class Sandbox:
             p for p in running if p.pid not in parents and "-c" not in p.arguments and pattern in " ".join(p.arguments)
         ]
 
+    def stop(self, process: Process) -> None:
+        """Let a process hang: proot passes no SIGSTOP on, so proot stops, and its programs do at their next call."""
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        tracer = next(line.split()[1] for line in status.splitlines() if line.startswith("TracerPid"))
+        if tracer != "0":
+            os.kill(int(tracer), signal.SIGSTOP)
+
     def end_all(self) -> None:
         """Switch it off."""
-        for process in self.processes():
+        for process in self._marked():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

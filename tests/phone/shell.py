@@ -48,10 +48,11 @@ async def serve(phone: "Phone", stream: Stream, command: str, v2: bool) -> None:
 
 
 def hang_up(process: Process) -> None:
-    """What adbd does when the host is gone."""
+    """What adbd and the kernel do when the host is gone."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGHUP)
+            os.killpg(process.pid, signal.SIGCONT)
 
 
 async def _pump(

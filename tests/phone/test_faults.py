@@ -151,6 +151,15 @@ def test_a_command_that_hangs_is_gone_with_its_host(phone: Phone) -> None:
     assert nothing_runs(phone)
 
 
+def test_a_program_that_hangs_is_gone_with_its_host(phone: Phone) -> None:
+    phone.faults.kill = Kill("sleep 1", signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        adb("shell", "echo started; sleep 1; echo done", timeout=3)
+    assert caught.value.stdout == b"started\n"
+    phone.faults.kill = None
+    assert nothing_runs(phone)
+
+
 def test_it_heats_up_and_throttles(make: Make) -> None:
     phone = make(state=State(battery_c=34.0, heating_c_per_s=20.0))
     connect(phone)
@@ -196,6 +205,14 @@ def test_a_serial_number_with_odd_characters(make: Make) -> None:
     phone = make(serial="-E P$(id)'\";ü")
     connect(phone)
     assert adb("shell", "getprop ro.serialno").stdout == "-E P$(id)'\";ü\n"
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="needs IPv6 in the kernel")
+def test_an_address_with_odd_characters(make: Make) -> None:
+    phone = make()
+    assert adb("connect", phone.odd_address).stdout.startswith("connected")
+    assert adb("-s", phone.odd_address, "shell", "echo ok").stdout == "ok\n"
+    assert f"{phone.odd_address}\tdevice" in adb("devices").stdout
 
 
 def test_a_phone_that_lies(phone: Phone) -> None:

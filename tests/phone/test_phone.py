@@ -42,6 +42,12 @@ def test_android_programs_work_within_pipes_and_loops(phone: Phone) -> None:
     assert phone.calls[0] == ("getprop", "ro.product.cpu.abi")
 
 
+@pytest.mark.usefixtures("phone")
+def test_small_programs_that_android_has() -> None:
+    assert adb("shell", "getconf PAGESIZE").stdout == "4096\n"
+    assert adb("shell", "nohup echo still here").stdout == "still here\n"
+
+
 def test_cores_come_in_clusters_and_pinning_is_real(phone: Phone) -> None:
     base = "/sys/devices/system/cpu"
     cores = sum(cluster.cores for cluster in phone.clusters)
