@@ -14,6 +14,12 @@ from profilers.measurement import Latency, Ratio
 from profilers.protocol import BENCH
 
 MIN_ROUNDS = 3
+SURE_ROUNDS, SURE_HALF_WIDTH = 4, 0.005
+
+
+def _sure(ratio: Ratio) -> bool:
+    low, high = ratio.ci95
+    return max(high - ratio.median, ratio.median - low) <= SURE_HALF_WIDTH * ratio.median
 
 
 class HostBench:
@@ -64,14 +70,21 @@ class HostBench:
     def ratio(self, candidate: Artifact, seconds: float = 1.0) -> tuple[Ratio, Latency]:
         """(candidate / reference paired over A-B-B-A rounds, the candidate's latency in ms).
 
-        Takes about `seconds`, at least 3 rounds, besides loading and 0.1 s of warm-up. Raises MeasurementError.
+        Takes about `seconds`, at least 3 rounds, besides loading and 0.1 s of warm-up; less when after 4 rounds or more
+        the 95 % interval of the ratio is within half a per cent. Raises MeasurementError.
         """
         with self._fresh(candidate.format) as worker:
             lane = Lane(candidate, self._threads, worker)
             lane.prepare(BENCH)
             self._reference.turns = []
             end = time.monotonic() + seconds
-            interleave([self._reference, lane], lambda rounds: rounds >= MIN_ROUNDS and time.monotonic() >= end)
+
+            def done(rounds: int) -> bool:
+                if rounds < MIN_ROUNDS or time.monotonic() >= end:
+                    return rounds >= MIN_ROUNDS
+                return rounds >= SURE_ROUNDS and _sure(statistics.paired_ratio(self._reference.turns, lane.turns))
+
+            interleave([self._reference, lane], done)
         self._samples += self._reference.samples
         self._spare = (candidate.format, self._worker(candidate.format))
         return statistics.paired_ratio(self._reference.turns, lane.turns), statistics.latency(lane.samples)
