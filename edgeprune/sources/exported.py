@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from edgeprune.errors import UsageError
+from edgeprune.sources.graph_layers import as_layers
+from edgeprune.sources.relative_shapes import free_shapes
 
 SAFE_TARGETS = ("torch.ops.", "_operator.getitem")
 TENSOR_FILES = ("weight_", "tensor_")
 
 
 def load_exported(path: Path) -> nn.Module:
-    """The module of an exported program: it answers, is pruned and measured; training leaves its batch norms alone.
+    """The network of an exported program, in eval mode, made of layers: it is pruned and trained like any other.
 
     Raises UsageError if the file is missing, broken, or holds what only code could rebuild (the reason is given).
     """
@@ -37,23 +39,22 @@ def load_exported(path: Path) -> nn.Module:
     if reason:
         raise UsageError(f"{path} is refused: {reason}", "give the model as file.py:function")
     try:
-        return _like_any_module(torch.export.load(path).module(check_guards=False))
+        module = torch.export.load(path).module(check_guards=False)
+        assert isinstance(module, fx.GraphModule)
+        return _like_any_module(module)
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise UsageError(f"{path} cannot be loaded: {error}", "export it again with this version of torch") from error
 
 
-def _like_any_module(module: nn.Module) -> nn.Module:
-    """The exported module with train() and eval() that do not raise, and open to other batch sizes than its example's.
-
-    The graph itself stays as it was exported: batch norm and dropout in the mode they were in.
-    """
+def _like_any_module(module: fx.GraphModule) -> nn.Module:
+    """The exported module with layers, open to other batch sizes than its example's, and to train() and eval()."""
     for name in ("train", "eval"):
-        vars(module).pop(name, None)
+        vars(module).pop(name, None)  # they raise
     for key, hook in list(module._forward_pre_hooks.items()):
         if getattr(hook, "__name__", "") == "_check_input_constraints_pre_hook":
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
-    return module.eval()
+    return as_layers(free_shapes(module)).eval()
 
 
 def _objection(archive: zipfile.ZipFile) -> str:
