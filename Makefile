@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime native native-if-possible phone
+.PHONY: app app-test demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime native native-if-possible phone
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
@@ -65,6 +65,13 @@ build/tflite-runtime/installed:
 	$(PYTHON) -m venv build/tflite-runtime
 	build/tflite-runtime/bin/pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 "numpy<2"
 	touch $@
+
+# The demo app without models, and its tests on the JVM. `edgeprune app build RUN` puts a run's models into it.
+app: .venv/installed debian
+	$(BIN)/edgeprune app build -o build/app.apk
+
+app-test: .venv/installed debian
+	$(BIN)/pytest tests/android_demo
 
 lint: .venv/installed
 	$(BIN)/ruff check --fix .

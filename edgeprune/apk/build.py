@@ -57,7 +57,7 @@ def _link(sources: Path, work: Path, *, debug: bool) -> None:
     code = sum(int(part) * 1000**place for place, part in enumerate(reversed(name.split(".")[:3])) if part.isdigit())
     run(
         ["aapt2", "link", "-I", framework(), "--manifest", main / "AndroidManifest.xml", "-A", work / "assets",
-         "-0", "tflite", "-0", "pte", "--version-name", name, "--version-code", str(code),
+         "-0", ".tflite", "-0", ".pte", "--version-name", name, "--version-code", str(code),
          *(["--debug-mode"] if debug else []), "--java", work / "generated", "-o", work / "packed.apk",
          work / "res.zip"],
         what="The app's resources",

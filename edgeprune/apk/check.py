@@ -33,7 +33,7 @@ class ApkFacts:
     def __str__(self) -> str:
         libraries = "; ".join(f"{abi}: {', '.join(names)}" for abi, names in self.native.items())
         lines = [
-            f"{self.path}: {self.size_bytes / 1e6:.1f} MB, {self.package} {self.version}, Android API {self.min_sdk} up",
+            f"{self.path}: {self.size_bytes / 1e6:.1f} MB, {self.package} {self.version}, API {self.min_sdk} and up",
             f"libraries: {libraries}",
             f"models: {', '.join(self.models) or 'none'}",
         ]

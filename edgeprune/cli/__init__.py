@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from edgeprune.cli.app import app as app_commands
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
 from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
@@ -29,6 +30,7 @@ app.command(epilog=PRUNE_EPILOG)(prune)
 app.command(epilog=GROUPS_EPILOG)(groups)
 app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)
+app.add_typer(app_commands, name="app")
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,138 @@
+"""`edgeprune app`: the demo app with the models of finished runs, built, brought to a phone, started."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeprune.cli.options import option
+
+EPILOG = """[bold]Examples[/bold]
+
+From a finished run to the app on the attached phone:
+
+  edgeprune app run runs/resnet8-android-20ms
+
+Two runs in one app, signed with your own key (its password in EDGEPRUNE_KEYSTORE_PASSWORD):
+
+  edgeprune app build runs/small runs/large --keystore release.p12 --key-alias upload -o demo.apk
+
+[bold]Exit codes[/bold]: 0 done, 1 our bug, 2 usage, 3 environment (a program is missing), 5 device
+"""
+
+_KEY, _OUT, _PHONE = "Signature", "Output", "Phone"
+
+app = typer.Typer(help="Build the demo app with a run's models, install it, start it.", no_args_is_help=True)
+
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Folders of finished runs; none: the app without models.", metavar="[RUN]...", show_default=False
+    ),
+]
+Apk = Annotated[
+    Path | None,
+    option("-o", "--output", help="The APK (default app.apk in the first run's folder).", panel=_OUT, metavar="FILE"),
+]
+Serial = Annotated[
+    list[str] | None, option("--serial", help="Phone, as `adb devices` lists it; may be repeated.", panel=_PHONE)
+]
+Keystore = Annotated[
+    Path | None, option("--keystore", help="Your own key (default: Android's debug key).", panel=_KEY, metavar="FILE")
+]
+Alias = Annotated[str, option("--key-alias", help="Name of the key in it.", panel=_KEY, metavar="NAME")]
+ExecuTorch = Annotated[
+    bool, option("--executorch", help="With ExecuTorch too: needs ANDROID_HOME for its d8.", panel=_OUT)
+]
+Json = Annotated[bool, option("--json", help="What was built as JSON on stdout.", panel=_OUT)]
+
+
+@app.command(epilog=EPILOG)
+def build(
+    runs: Runs = None,
+    output: Apk = None,
+    executorch: ExecuTorch = False,
+    keystore: Keystore = None,
+    key_alias: Alias = "edgeprune",
+    json: Json = False,
+) -> None:
+    """Build and sign the APK, and look into it."""
+    from edgeprune.cli.failure import reported
+
+    with reported(json):
+        facts = _build(runs or [], output, executorch, keystore, key_alias)
+        if json:
+            import dataclasses
+            import json as jsonlib
+
+            typer.echo(jsonlib.dumps(dataclasses.asdict(facts), indent=2, default=str))
+        else:
+            typer.echo(str(facts))
+
+
+@app.command(epilog=EPILOG)
+def install(
+    runs: Runs = None,
+    output: Apk = None,
+    executorch: ExecuTorch = False,
+    keystore: Keystore = None,
+    key_alias: Alias = "edgeprune",
+    serial: Serial = None,
+) -> None:
+    """Build the app and install it on the attached phone."""
+    from edgeprune.cli.failure import reported
+
+    with reported(False):
+        _install(runs or [], output, executorch, keystore, key_alias, serial or [])
+
+
+@app.command(epilog=EPILOG)
+def run(
+    runs: Runs = None,
+    output: Apk = None,
+    executorch: ExecuTorch = False,
+    keystore: Keystore = None,
+    key_alias: Alias = "edgeprune",
+    serial: Serial = None,
+) -> None:
+    """Start the app on the attached phone; with a run, build and install it first."""
+    from edgeprune.cli.failure import reported
+
+    with reported(False):
+        from edgeprune.apk.device import start
+        from profilers.android.devices import open_phones
+
+        phones = (
+            _install(runs, output, executorch, keystore, key_alias, serial or []) if runs else open_phones(serial or [])
+        )
+        for phone in phones:
+            start(phone)
+            typer.echo(f"started on {phone.serial}")
+
+
+def _install(
+    runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str, serials: list[str]
+) -> Any:
+    from edgeprune.apk.device import install as install_apk
+    from profilers.android.devices import open_phones
+
+    phones = open_phones(serials)  # before the build: a missing cable is told at once
+    facts = _build(runs, output, executorch, keystore, alias)
+    typer.echo(str(facts))
+    for phone in phones:
+        install_apk(phone, facts.path)
+        typer.echo(f"installed on {phone.serial}")
+    return phones
+
+
+def _build(runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str) -> Any:
+    from edgeprune.apk import build_apk, check_apk
+    from edgeprune.apk.sign import debug_key, release_key
+    from edgeprune.bundle import bundle_of
+    from edgeprune.cli.progress import make_progress
+
+    with make_progress() as progress:
+        bundles = [bundle_of(folder) for folder in runs]
+        key = release_key(keystore, alias) if keystore else debug_key()
+        target = output or (runs[0] if runs else Path()) / "app.apk"
+        return check_apk(build_apk(target, bundles, key, progress, executorch=executorch))
