@@ -1,6 +1,7 @@
 """Every recipe, rule, budget, runtime and source once, from the command line to the files."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -122,15 +123,18 @@ def test_several_limits_at_once(optimized, given):
     assert met["file_size"]
 
 
-def test_pt2(optimized, trained, tmp_path):
-    """Its training belongs to another issue: batch norms keep the statistics they were exported with."""
+def test_pt2_is_pruned_and_trained_like_the_network_itself(optimized, given, trained, tmp_path):
     model = load_model("builtin:resnet8", str(trained), num_classes=10, in_channels=1).eval()
     program = torch.export.export(model, (torch.zeros(1, 1, 8, 8),))
     torch.export.save(program, tmp_path / "net.pt2")
-    result = optimized("--model", "net.pt2", "--data", "builtin:digits", "--macs", "60%", epochs=0, codes=(0,))
+    result = optimized("--model", "net.pt2", "--data", "builtin:digits", "--macs", "60%", epochs=2, codes=(0,))
     assert result.dense.accuracy == pytest.approx(accuracy(model))
     assert result.pruned.macs <= 0.6 * result.dense.macs
     assert accuracy(edgeprune.load(tmp_path / "run")) == pytest.approx(result.pruned.accuracy)
+    shutil.rmtree(tmp_path / "run")
+    native = optimized(*given, "--macs", "60%", epochs=2, codes=(0,))
+    assert shares(result) == shares(native)
+    assert result.pruned.accuracy == pytest.approx(native.pruned.accuracy, abs=0.01)
 
 
 TASK = """
