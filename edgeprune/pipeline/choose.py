@@ -211,7 +211,9 @@ def _below_floor(job: Job, outcome: SearchResult, dense: DenseStage, multiple: i
     if outcome.floor is None:
         return f"{text}: {outcome.reason}."
     floor = outcome.floor
-    ms, source = (floor.measured_ms, "measured") if floor.measured_ms is not None else (floor.predicted_ms, "predicted")
+    ms, source = floor.predicted_ms, "predicted"
+    if floor.measured_ms is not None:
+        ms, source = floor.measured_ms, job.targets.all[0].kind
     if not math.isfinite(ms):
         return f"{text}: {outcome.reason}."
     share = f", {ms / dense.latency_ms:.0%} of dense" if dense.latency_ms else ""

@@ -48,6 +48,7 @@ def turn_of(artifact: Artifact, protocol: Protocol, rounds: int, threads: int, c
         warmup_runs=protocol.warmup_runs,
         warmup_seconds=protocol.warmup_seconds,
         min_runs=-(-protocol.min_runs // share),
+        max_runs=-(-protocol.max_runs // share),
         min_seconds=protocol.min_seconds / share,
         max_seconds=protocol.max_seconds / share,
     )

@@ -118,13 +118,13 @@ def _compile(target: Target, wheels: Path, objects: Path, folder: Path) -> None:
     version = f'-DLITERT_VERSION="{_version("ai-edge-litert")}"'
     _run(*c, "-s", version, SOURCES / "litert_run.c", *common, "-ldl", "-lm", "-o", folder / "litert_run")
     include = wheels / "executorch/include"
-    c_plus_plus = (
+    c_plus_plus: tuple[str | Path, ...] = (
         *(f"{target.prefix}g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-s"),
         *("-isystem", include, "-isystem", include / "executorch/runtime/core/portable_type/c10"),
         *("-DC10_USING_CUSTOM_GENERATED_MACROS", f'-DEXECUTORCH_VERSION="{_version("executorch")}"'),
     )
     libraries = [wheels / name for name in EXECUTORCH_LIBRARIES]
-    link = ("-Wl,--no-as-needed", *libraries, "-Wl,--allow-shlib-undefined", "-lm")
+    link: tuple[str | Path, ...] = ("-Wl,--no-as-needed", *libraries, "-Wl,--allow-shlib-undefined", "-lm")
     _run(*c_plus_plus, SOURCES / "executorch_run.cpp", *common, *link, "-o", folder / "executorch_run")
 
 

@@ -276,7 +276,7 @@ class NativeRunner:
             "--model", self.folder.place(turn.artifact),
             "--warmup-runs", str(turn.warmup_runs), "--warmup-seconds", f"{turn.warmup_seconds:g}",
             "--min-runs", str(turn.min_runs), "--min-seconds", f"{turn.min_seconds:g}",
-            "--max-runs", str(max(turn.min_runs, 2000)), "--max-seconds", f"{turn.max_seconds:g}",
+            "--max-runs", str(turn.max_runs), "--max-seconds", f"{turn.max_seconds:g}",
             "--half-width", "0", "--progress", f"{PROGRESS_S:g}",
             *_common(turn.threads, turn.cores), *more,
         ]  # fmt: skip

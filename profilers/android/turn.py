@@ -14,7 +14,7 @@ STARTUP_S = 60.0  # loading a file and whatever else is not timed
 
 @dataclass(frozen=True)
 class Turn:
-    """What to run and for how long: runs until `min_runs` and `min_seconds`, at most `max_seconds`.
+    """What to run and for how long: until `min_runs` and `min_seconds`, at most `max_runs` and `max_seconds`.
 
     `cores` are the cores to run on, () for any.
     """
@@ -25,6 +25,7 @@ class Turn:
     warmup_runs: int = 10
     warmup_seconds: float = 1.0
     min_runs: int = 20
+    max_runs: int = 2000
     min_seconds: float = 0.0
     max_seconds: float = 60.0
 

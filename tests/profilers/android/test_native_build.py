@@ -51,8 +51,8 @@ def test_a_build_that_fails_leaves_the_old_one(
 
 def test_bundles_are_found_by_abi(native: Path) -> None:
     assert bundles_folder() == native
-    assert set(find_bundles()) == {"arm64-v8a", "x86_64"}
-    assert bundle_for(["armeabi-v7a", "arm64-v8a"]).abi == "arm64-v8a"
+    assert "x86_64" in find_bundles()
+    assert bundle_for(["x86", "x86_64"]).abi == "x86_64"
     with pytest.raises(DeviceError, match="armeabi-v7a"):
         bundle_for(["armeabi-v7a"])
 

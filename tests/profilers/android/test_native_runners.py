@@ -19,6 +19,7 @@ from converters.artifact import SUFFIXES
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
 from profilers.runtimes import open_session
+from profilers.statistics import relative_half_width
 
 Run = Callable[..., tuple[int, list[dict[str, Any]]]]
 CONV = LayerKey("conv2d", 3, 8, (9, 9), (9, 9), (3, 3), (1, 1), (1, 1))
@@ -53,9 +54,9 @@ def conv(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("abi", ["x86_64", "arm64-v8a"])
-def test_a_bundle_is_whole_and_names_its_licences(native: Path, abi: str) -> None:
-    folder = native / abi
+@pytest.mark.parametrize("kind", ["bundle", "native_arm64"])
+def test_a_bundle_is_whole_and_names_its_licences(request: pytest.FixtureRequest, kind: str) -> None:
+    folder: Path = request.getfixturevalue(kind)
     manifest = json.loads((folder / "manifest.json").read_text())
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -63,7 +64,7 @@ def test_a_bundle_is_whole_and_names_its_licences(native: Path, abi: str) -> Non
         if path.name != "manifest.json"
     }
     assert manifest["files"] == found
-    assert manifest["abi"] == abi
+    assert manifest["abi"] == folder.name
     assert {"litert_run", "executorch_run", "libLiteRt.so", manifest["loader"]} <= set(found)
     licences = (folder / "licences.txt").read_text()
     for name in set(found) - {"licences.txt"}:
@@ -144,6 +145,13 @@ def test_a_series_ends_by_its_rule(litert: Run) -> None:
     _, (line,) = litert(*busy, "--max-seconds", "0.01", "--min-seconds", "0.1", "--max-runs", "100000")
     assert line["stopped"] == "max_seconds"
     assert sum(line["samples_ns"][:-1]) < 10_000_000 <= sum(line["samples_ns"])
+
+
+def test_a_series_that_settled_is_known_as_well_as_was_asked(litert: Run, conv: Path) -> None:
+    few = ("--warmup-seconds", "0.05", "--min-runs", "50", "--min-seconds", "0", "--max-runs", "20000")
+    _, (line,) = litert("--model", conv, "--half-width", "0.05", *few)
+    assert line["stopped"] == "settled"
+    assert relative_half_width(line["samples_ns"]) <= 0.05
 
 
 def test_a_known_time_is_never_undercut(litert: Run) -> None:
