@@ -12,12 +12,16 @@ SUFFIXES: dict[Format, str] = {"litert": ".tflite", "executorch": ".pte", "corem
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of an artifact: shape is in the artifact's own layout."""
+    """One input or output of an artifact: shape is in the artifact's own layout, -1 for an axis that is left open.
+
+    `ranges`: the least and the most of every axis; empty where the shape is fixed.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     layout: str = ""
+    ranges: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +18,12 @@ from torch import Tensor, fx, nn
 
 from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec, sha256, size_bytes
 from converters.chatter import silenced
+from converters.dynamic import dynamic_shapes, ranges, to_trace, variants
 from converters.errors import ConversionError, ConverterError, MissingExtra, WriteError
 from converters.fold import export_folded, module_path
 from converters.inspection import read
-from converters.options import PRECISIONS, Options
+from converters.options import PRECISIONS, Inputs, Options
+from converters.parity import reference
 
 
 def convert(
@@ -54,7 +56,7 @@ def convert(
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
     _backend(format, options)
     with silenced(log), _no_garbage_collection():
-        graph_module = _export(module, example_inputs)
+        graph_module = _export(module, example_inputs, options)
     return convert_graph(graph_module, example_inputs, format, path, options, log=log)
 
 
@@ -82,7 +84,7 @@ def convert_graph(
     return Artifact(
         format=format,
         path=path,
-        inputs=tuple(_named(spec, "NHWC" if options.nhwc else "NCHW") for spec in contents.inputs),
+        inputs=tuple(_input_specs(contents.inputs, example_inputs, options)),
         outputs=contents.outputs,
         precision=PRECISIONS[options.quantize],
         sha256=sha256(path),
@@ -93,8 +95,16 @@ def convert_graph(
     )
 
 
-def _named(spec: TensorSpec, layout: str) -> TensorSpec:
-    return replace(spec, layout=layout if len(spec.shape) == 4 else "")
+def _input_specs(found: Sequence[TensorSpec], example_inputs: Inputs, options: Options) -> Iterator[TensorSpec]:
+    """What the file says of its inputs, with their layout and what is left open of their shapes."""
+    layout = "NHWC" if options.nhwc else "NCHW"
+    for spec, x in zip(found, example_inputs, strict=True):
+        named = replace(spec, layout=layout if len(spec.shape) == 4 else "")
+        if options.dynamic:
+            open_axes = ranges(x.shape, options)
+            shape = tuple(n if low == high else -1 for n, (low, high) in zip(x.shape, open_axes, strict=True))
+            named = replace(named, shape=shape, ranges=open_axes)
+        yield named
 
 
 def _backend(format: Format, options: Options) -> ModuleType:
@@ -109,10 +119,18 @@ def _backend(format: Format, options: Options) -> ModuleType:
     return backend
 
 
-def _export(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def _export(module: nn.Module, example_inputs: Inputs, options: Options) -> fx.GraphModule:
     try:
-        return export_folded(module, example_inputs)
+        for others in variants([example_inputs], options).values():
+            reference(module, others)  # torch.export alone would pass a network that answers one size only
+        return export_folded(module, to_trace(example_inputs, options), dynamic_shapes(example_inputs, options))
     except Exception as error:  # torch.export raises whatever the model's own code raises
+        if options.dynamic:
+            raise ConversionError(
+                f"the model does not take every shape of batches to {options.max_batch} and sides {options.sides}: "
+                f"{type(error).__name__}: {_first_line(error)}",
+                "Some networks fix their sizes: leave --max-batch or --sides out.",
+            ) from error
         where = re.search(r'File "([^"]+)", line (\d+), in (forward|_forward_impl)', str(error))
         place = f" at {Path(where[1]).name}:{where[2]}" if where else ""
         raise ConversionError(

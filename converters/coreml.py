@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from converters.dynamic import export, ranges
 from converters.errors import ConversionError
 from converters.options import Options
 
@@ -22,10 +23,10 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     """Write the exported network to the folder `path`; compressed weights have float16 neighbours."""
     import coremltools as ct
 
-    inputs = [ct.TensorType(shape=x.shape, name=f"args_{i}") for i, x in enumerate(example_inputs)]
+    inputs = [ct.TensorType(shape=_shape(x, options), name=f"args_{i}") for i, x in enumerate(example_inputs)]
     if options.image is not None:
-        inputs[0] = _image_input(graph_module, example_inputs[0], *options.image)
-    program = torch.export.export(graph_module, example_inputs).run_decompositions({})
+        inputs[0] = _image_input(graph_module, example_inputs[0], options, *options.image)
+    program = export(graph_module, example_inputs, options).run_decompositions({})
     _drop_aliases(program.graph)
     model = ct.convert(
         program,
@@ -38,7 +39,19 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     _compress(model, options).save(str(path))
 
 
-def _image_input(graph_module: fx.GraphModule, x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+def _shape(x: Tensor, options: Options) -> tuple[Any, ...]:
+    """The shape of an input, with a range for every axis that is left open."""
+    import coremltools as ct
+
+    axes = zip(x.shape, ranges(x.shape, options), strict=True)
+    return tuple(
+        n if low == high else ct.RangeDim(low, high, default=min(max(n, low), high)) for n, (low, high) in axes
+    )
+
+
+def _image_input(
+    graph_module: fx.GraphModule, x: Tensor, options: Options, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Any:
     """Let the graph begin with x / (255 std) - mean / std, a channel at a time: Core ML's own scale is one for all."""
     import coremltools as ct
 
@@ -64,7 +77,7 @@ def _image_input(graph_module: fx.GraphModule, x: Tensor, mean: tuple[float, ...
     node.replace_all_uses_with(normal, delete_user_cb=lambda user: user is not scaled)
     graph_module.recompile()
     layout = ct.colorlayout.RGB if x.shape[1] == 3 else ct.colorlayout.GRAYSCALE
-    return ct.ImageType(name="args_0", shape=x.shape, color_layout=layout)
+    return ct.ImageType(name="args_0", shape=_shape(x, options), color_layout=layout)
 
 
 def _drop_aliases(graph: fx.Graph) -> None:

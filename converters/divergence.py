@@ -51,7 +51,7 @@ def first_divergence(
 
     About log2(operations) conversions, seconds each. Raises what `convert` raises.
     """
-    options = replace(options or Options(), allow_portable=True)
+    options = replace(options or Options(), allow_portable=True, max_batch=1, sides=None)
     graph_module = export_folded(module, inputs[0])
     nodes = [node for node in graph_module.graph.nodes if node.op == "call_function" and _is_float(node)]
     errors: dict[int, float] = {}

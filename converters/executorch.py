@@ -6,7 +6,6 @@ slow: an error unless it is allowed.
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from converters.contents import Contents
+from converters.dynamic import export
 from converters.errors import MissingExtra
 from converters.global_mean import keep_mean_axes
 from converters.half import halve
@@ -32,13 +32,13 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     if options.quantize == "fp16":
         halve(graph_module)
     elif options.quantize == "int8":
-        graph_module = _quantized(graph_module, example_inputs, options.calibration)
-    program = torch.export.export(graph_module, example_inputs)
+        graph_module = _quantized(graph_module, example_inputs, options)
+    program = export(graph_module, example_inputs, options)
     lowered = to_edge_transform_and_lower(program, partitioner=[partitioner])
     path.write_bytes(lowered.to_executorch().buffer)
 
 
-def _quantized(module: fx.GraphModule, example: Inputs, calibration: Sequence[Inputs]) -> fx.GraphModule:
+def _quantized(module: fx.GraphModule, example: Inputs, options: Options) -> fx.GraphModule:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -46,21 +46,22 @@ def _quantized(module: fx.GraphModule, example: Inputs, calibration: Sequence[In
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     scheme = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    prepared = prepare_pt2e(torch.export.export(module, example).module(check_guards=False), scheme)
-    for sample in calibration:
+    prepared = prepare_pt2e(export(module, example, options).module(check_guards=False), scheme)
+    for sample in options.calibration:
         prepared(*sample)
     quantized: fx.GraphModule = convert_pt2e(prepared)
     return quantized
 
 
-MOVES = {"dim_order_ops::_to_dim_order_copy", "aten::view_copy", "executorch_prim::et_view"}
+MOVES = {"dim_order_ops::_to_dim_order_copy", "aten::view_copy", "aten::sym_size"}
+SIZES = "executorch_prim::"  # views, and arithmetic on the sizes of open shapes
 
 
 def portable(contents: Contents) -> dict[str, int]:
-    """The operations that would run in portable kernels, by name; casts and views at the edges compute nothing."""
+    """The operations that would run in portable kernels, by name; casts, views and sizes compute nothing."""
     inside = contents.delegated or {}
     outside = {op: count - inside.get(op, 0) for op, count in contents.ops.items()}
-    return {op: count for op, count in outside.items() if count and op not in MOVES}
+    return {op: count for op, count in outside.items() if count and op not in MOVES and not op.startswith(SIZES)}
 
 
 def _partitioner(delegate: Delegate) -> Any:

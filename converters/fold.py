@@ -24,14 +24,16 @@ LAYER_OPS: dict[Any, int] = {  # layers a batch norm can be folded into -> axis 
 }
 
 
-def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def export_folded(module: nn.Module, example_inputs: tuple[Tensor, ...], dynamic_shapes: Any = None) -> fx.GraphModule:
     """Export a deep copy of `module` in eval mode and fold its batch norms; `module` itself is not touched.
 
-    The graph has the shapes of `example_inputs`, returns the tensors that `module` returns as one flat tuple, and holds
-    its weights under their names (a folded layer gains a bias). Whatever `torch.export` raises passes through.
+    The graph has the shapes of `example_inputs` where `dynamic_shapes` (torch.export's) leaves none open. It returns
+    the tensors that `module` returns as one flat tuple, and holds its weights under their names (a folded layer gains
+    a bias). Whatever `torch.export` raises passes through.
     """
     copied = copy.deepcopy(module).cpu().eval()
-    program = torch.export.export(copied, tuple(x.detach().cpu() for x in example_inputs), strict=False)
+    inputs = tuple(x.detach().cpu() for x in example_inputs)
+    program = torch.export.export(copied, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     graph_module: fx.GraphModule = program.module(check_guards=False)
     with torch.no_grad():
         for node in list(graph_module.graph.nodes):

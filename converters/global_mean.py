@@ -19,7 +19,8 @@ def keep_mean_axes(graph_module: fx.GraphModule) -> None:
         if rank == 4 and sorted(axis % rank for axis in node.args[1]) == [2, 3]:
             with graph.inserting_before(node):
                 mean = graph.call_function(aten.mean.dim, (node.args[0], [-1, -2], True))
-                view = graph.call_function(aten.view.default, (mean, list(node.meta["val"].shape)))
+                shape = [n if isinstance(n, int) else -1 for n in node.meta["val"].shape]  # an open batch
+                view = graph.call_function(aten.view.default, (mean, shape))
             mean.meta, view.meta = {**node.meta, "val": node.meta["val"][..., None, None]}, dict(node.meta)
             node.replace_all_uses_with(view)
             graph.erase_node(node)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx
 
+from converters.dynamic import export
 from converters.half import halve
 from converters.options import Options
 
@@ -17,7 +18,7 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     if options.quantize == "fp16":
         halve(graph_module)
     outputs = next(node for node in graph_module.graph.nodes if node.op == "output").args[0]
-    program = torch.export.export(graph_module, example_inputs)
+    program = export(graph_module, example_inputs, options)
     exported = torch.onnx.export(
         program,
         dynamo=True,

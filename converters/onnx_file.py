@@ -45,7 +45,8 @@ def read(path: Path) -> Contents:
     def spec(value: Any) -> TensorSpec:
         tensor = value.type.tensor_type
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
-        return TensorSpec(value.name, tuple(d.dim_value for d in tensor.shape.dim), dtype)
+        shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+        return TensorSpec(value.name, shape, dtype)
 
     return Contents(
         layers=tuple(layers),

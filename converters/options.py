@@ -46,7 +46,8 @@ class Options:
     shapes of the example. `delegate` and `allow_portable` are ExecuTorch's: who runs the operations, and whether those
     it refuses may run in ExecuTorch's slow reference kernels. `nhwc`: images enter as (N, H, W, C), and `via`: by which
     road, both LiteRT only. `image`: mean and std, one a channel; a Core ML file then takes an image, pixels of
-    0 to 255, and normalises it by itself.
+    0 to 255, and normalises it by itself. `max_batch` above 1: the file takes batches from 1 to this; `sides`: images
+    whose height and width each lie between these two, pixels. Not for LiteRT.
     """
 
     quantize: Quantize = "none"
@@ -56,6 +57,13 @@ class Options:
     nhwc: bool = False
     via: Via = "litert-torch"
     image: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    max_batch: int = 1
+    sides: tuple[int, int] | None = None
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether any shape is left open."""
+        return self.max_batch > 1 or self.sides is not None
 
     def check(self, format: Format) -> None:
         """Raise ConversionError for what the format does not offer, before any work."""
@@ -70,6 +78,7 @@ class Options:
             raise ConversionError(f"{format} takes images as (N, C, H, W)", "Leave NHWC out, or convert to litert.")
         if self.image is not None and format != "coreml":
             raise ConversionError(f"{format} has no image inputs", "Leave --image-input out, or convert to coreml.")
+        self._check_shapes(format)
         if self.via not in get_args(Via):
             raise ConversionError(f"unknown road {self.via!r}", f"Use one of {', '.join(get_args(Via))}.")
         if self.via != "litert-torch" and format != "litert":
@@ -78,3 +87,17 @@ class Options:
             raise ConversionError(f"unknown backend {self.delegate!r}", f"Use one of {', '.join(get_args(Delegate))}.")
         if self.delegate != "xnnpack" and format != "executorch":
             raise ConversionError(f"{format} has no {self.delegate} backend", "Leave --backend out.")
+
+    def _check_shapes(self, format: Format) -> None:
+        if self.max_batch < 1 or (self.sides is not None and not 2 <= self.sides[0] < self.sides[1]):
+            raise ConversionError(
+                f"no such range: batches of 1 to {self.max_batch}, sides of {self.sides}",
+                "Give a largest batch of 1 or more, and a smaller and a larger side.",
+            )
+        if self.dynamic and format == "litert":
+            raise ConversionError(
+                "litert files have fixed shapes: litert-torch has no reshape to an open batch",
+                "Make one file a size, or convert to onnx, executorch or coreml.",
+            )
+        if self.max_batch > 1 and self.image is not None:
+            raise ConversionError("an image input takes one image", "Leave --max-batch or --image-input out.")

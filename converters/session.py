@@ -44,6 +44,17 @@ class _OnnxSession:
         return outputs
 
 
+def _open_dynamic_executorch(path: Path, threads: int) -> Session:
+    """ExecuTorch itself refuses what exceeds the bounds of a file whose shapes are open; the profiler takes no such."""
+    from profilers.runtimes import ExecuTorchSession
+
+    class Dynamic(ExecuTorchSession):
+        def _check(self, inputs: Sequence[Array]) -> None:
+            pass
+
+    return Dynamic(path, threads)
+
+
 def _open_mobile(format: Format) -> Callable[[Path, int], Session]:
     def open_it(path: Path, threads: int) -> Session:
         from profilers.runtimes import open_session
@@ -100,4 +111,6 @@ def open_artifact(artifact: Artifact, threads: int = 1) -> Session:
     Raises InspectionError or MeasurementError if the runtime refuses the file, MissingExtra or RuntimeNotInstalled if
     there is none.
     """
+    if artifact.format == "executorch" and any(spec.ranges for spec in artifact.inputs):
+        return _open_dynamic_executorch(artifact.path, threads)
     return _OPENERS[artifact.format](artifact.path, threads)

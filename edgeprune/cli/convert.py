@@ -81,6 +81,13 @@ def convert(
     image_input: Annotated[
         bool, option("--image-input", help="Core ML: take an image, and normalise it inside.", panel=_HOW)
     ] = False,
+    max_batch: Annotated[
+        int, option("--max-batch", help="Take batches from 1 to this (not LiteRT).", panel=_HOW, metavar="N")
+    ] = 1,
+    sides: Annotated[
+        str | None,
+        option("--sides", help="Take images of these heights and widths (not LiteRT).", panel=_HOW, metavar="LOW,HIGH"),
+    ] = None,
     calibration: Annotated[
         int, option("--calibration", help="Images that int8 is calibrated on (default 256).", panel=_HOW, metavar="N")
     ] = 256,
@@ -118,6 +125,8 @@ def convert(
             "allow_portable": allow_portable,
             "nhwc": nhwc,
             "image_input": image_input,
+            "max_batch": max_batch,
+            "sides": _sides(sides),
             "calibration": calibration,
             "check": check,
         }
@@ -131,6 +140,15 @@ def _numbers(text: str | None, kind: Any, option: str) -> tuple[Any, ...] | None
         return None if text is None else tuple(kind(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"{option} {text!r} is no list of numbers.", "Write them with commas: 1,3,224,224.") from error
+
+
+def _sides(text: str | None) -> tuple[int, int] | None:
+    from edgeprune.errors import UsageError
+
+    found = _numbers(text, int, "--sides")
+    if found is not None and len(found) != 2:
+        raise UsageError(f"--sides {text!r} is no range.", "Write the smallest and the largest side: 96,224.")
+    return found
 
 
 def _run(

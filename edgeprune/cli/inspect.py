@@ -77,7 +77,7 @@ def _print_table(file: Path, found: Any) -> None:
     console.print(summary, highlight=False)
     for title, specs in (("input", found.inputs), ("output", found.outputs)):
         for spec in specs:
-            shape = " x ".join(map(str, spec.shape))
+            shape = " x ".join("any" if n < 0 else str(n) for n in spec.shape)
             console.print(f"  {title} {spec.name}: {shape} {spec.dtype}", highlight=False)
     console.print(f"  widths: {' '.join(map(str, found.widths)) or 'no layer with weights'}", highlight=False)
     table = Table("operation", "count", "runs in")

@@ -38,6 +38,8 @@ def check_request(request: Request) -> None:
         nhwc=request.nhwc,
         via=request.via,  # type: ignore[arg-type]
         image=((), ()) if request.image_input else None,
+        max_batch=request.max_batch,
+        sides=request.sides,
     )
     options.check(request.format)
     missing = [module for module in _MODULES[request.format] if find_spec(module) is None]

@@ -13,6 +13,7 @@ import converters
 from converters.artifact import Artifact
 from converters.conversion import remove
 from converters.divergence import first_divergence
+from converters.dynamic import variants
 from converters.errors import NotInterpreted
 from converters.options import Inputs, Options
 from converters.parity import parity
@@ -58,6 +59,8 @@ def convert_one(request: Request) -> tuple[dict[str, Any], Fingerprints]:
         nhwc=request.nhwc,
         via=request.via,  # type: ignore[arg-type]
         image=(subject.data.mean, subject.data.std) if request.image_input and subject.data else None,
+        max_batch=request.max_batch,
+        sides=None if request.sides is None else (request.sides[0], request.sides[1]),
     )
     artifact = converters.convert(subject.model, subject.samples[0], request.format, request.path, options)
     inspection = converters.inspect(artifact.path, request.format)
@@ -92,6 +95,10 @@ def _prove(artifact: Artifact, subject: Subject, options: Options) -> dict[str, 
         evidence = {"compared": f"weights alone, since {gap.message}", "inputs": 0} | {
             "max_rel_error": weights.max_abs_error, "passed": weights.passed, "reason": weights.reason
         }  # fmt: skip
+    for what, others in variants(samples[:FLOAT_INPUTS], options).items() if evidence["passed"] else ():
+        found = parity(artifact, subject.model, others)
+        if not found.passed:
+            evidence |= {"passed": False, "reason": f"with {what}: {found.reason}"}
     if not evidence["passed"]:
         remove(artifact.path)
         where = _first_layer(evidence["reason"], subject, artifact, options)

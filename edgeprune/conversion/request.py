@@ -36,6 +36,8 @@ class Request:
     nhwc: bool = False
     via: str = "litert-torch"
     image_input: bool = False
+    max_batch: int = 1
+    sides: tuple[int, int] | None = None
     calibration: int = 256
     check: int = 2000
     seed: int = 0
