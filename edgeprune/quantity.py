@@ -1,12 +1,13 @@
 """Quantities as people write them: "20ms", "0.02s", "50fps", "4MB", "30MiB", "300M", "50%"."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgeprune.errors import UsageError
 
 Kind = Literal["latency", "memory", "file_size", "macs"]
+Statistic = Literal["median", "p90"]
 
 # Factors to the base unit of each kind: ms, bytes, bytes, MACs.
 _BYTES = {"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
@@ -17,22 +18,27 @@ _UNITS: dict[Kind, dict[str, float]] = {
     "macs": {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "MMACs": 1e6, "GMACs": 1e9},
 }
 _EXAMPLES: dict[Kind, str] = {
-    "latency": "20ms, 0.02s, 50fps or 50%",
+    "latency": "20ms, 0.02s, 50fps, 50% or p90:20ms",
     "memory": "30MB, 30MiB or 50%",
     "file_size": "4MB, 512KiB or 50%",
     "macs": "300M, 1.2G or 50%",
 }
+P90 = "p90:"
 BASE_UNIT: dict[Kind, str] = {"latency": "ms", "memory": "bytes", "file_size": "bytes", "macs": "MACs"}
 
 
 @dataclass(frozen=True)
 class Limit:
-    """An upper limit: `value` in the base unit of its kind (ms, bytes, MACs), or a fraction of the dense network's."""
+    """An upper limit: `value` in the base unit of its kind (ms, bytes, MACs), or a fraction of the dense network's.
+
+    Latency is limited at its median, or at its 90th percentile.
+    """
 
     kind: Kind
     value: float
     relative: bool
     text: str
+    statistic: Statistic = "median"
 
     def absolute(self, dense: float) -> float:
         """The limit in base units, given what the dense network takes."""
@@ -59,6 +65,11 @@ def parse_limit(kind: Kind, text: str | float) -> Limit:
     Raises UsageError for anything that is not a positive quantity of this kind.
     """
     written = str(text).strip()
+    if kind == "latency" and written.startswith(P90):
+        limit = parse_limit(kind, written.removeprefix(P90))
+        if limit.relative:
+            raise UsageError(f"--latency {written!r} is relative.", "Write the 90th percentile like p90:20ms.")
+        return replace(limit, statistic="p90", text=written)
     flag = "--" + kind.replace("_", "-")
     match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ%]*)", written)
     problem = UsageError(f"{flag} {written!r} cannot be read.", f"Write it like {_EXAMPLES[kind]}.")

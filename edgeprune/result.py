@@ -23,6 +23,7 @@ class LatencyStats(_Schema):
     p90: float
     n: int
     ci95: tuple[float, float]
+    p90_ci95: tuple[float, float] | None = None
 
 
 class Network(_Schema):
@@ -235,6 +236,56 @@ class PruneResult(_Schema):
     macs: dict[str, int]
     params: dict[str, int]
     proof: dict[str, float | None]
+
+
+class TableLayer(_Schema):
+    """One layer of a cost table: `ms[i][j]` is its time with `ins[i]` channels in and `outs[j]` out."""
+
+    name: str
+    op: str
+    c_in: int
+    c_out: int
+    ins: list[int]
+    outs: list[int]
+    ms: list[list[float]]
+
+
+class TableResult(_Schema):
+    """What `edgeprune table build` and `show` print: the layers of a network on one target, measured one by one."""
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    target: str
+    kind: Literal["measured", "emulated"]
+    fingerprint: str
+    runtime: str
+    threads: int
+    measured_now: int
+    known_before: int
+    layers: list[TableLayer]
+
+
+class TableCheck(_Schema):
+    """What `edgeprune table check` prints: shares of random networks predicted within 10 % and 5 % of the clock.
+
+    `clock_within_...` is the same of the clock against itself, for files that were measured twice: it caps the rest.
+    `pairs_ms` holds (predicted, measured) of each network.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    target: str
+    kind: Literal["measured", "emulated"]
+    runtime: str
+    threads: int
+    candidates: Literal["reshaped", "converted"]
+    vectors: int
+    within_10: float
+    within_5: float
+    repeated: int
+    clock_within_10: float
+    clock_within_5: float
+    pairs_ms: list[tuple[float, float]]
 
 
 class Result(_Schema):

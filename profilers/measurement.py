@@ -31,7 +31,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Latency:
-    """Statistics of latency samples, ms. `ci95` is the 95 % confidence interval of the median (order statistics)."""
+    """Statistics of latency samples, ms. `ci95` is the 95 % confidence interval of the median (order statistics).
+
+    `p90_ci95` is that of the 90th percentile; None in measurements older than it.
+    """
 
     median: float
     p10: float
@@ -39,6 +42,7 @@ class Latency:
     minimum: float
     ci95: tuple[float, float]
     n: int
+    p90_ci95: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Measurement:
         """Inverse of `to_json`, also after a trip through JSON text."""
         latency, device = dict(values["latency"]), dict(values["device"])
         latency["ci95"] = tuple(latency["ci95"])
+        if latency.get("p90_ci95") is not None:
+            latency["p90_ci95"] = tuple(latency["p90_ci95"])
         device["affinity"], device["affinity_seen"] = tuple(device["affinity"]), tuple(device["affinity_seen"])
         parts = {
             "latency": Latency(**latency),

@@ -40,6 +40,23 @@ def median_ci(values: Sequence[float], level: float = 0.95) -> tuple[float, floa
     return ordered[low], ordered[high]
 
 
+def quantile_ci(values: Sequence[float], q: float, level: float = 0.95) -> tuple[float, float]:
+    """Order-statistic confidence interval of the q-quantile; the whole range where there are too few values.
+
+    P(x_(r) <= quantile <= x_(s)) = P(r <= Binomial(n, q) < s), equal tails (David & Nagaraja, Order Statistics, 7.1).
+    """
+    ordered, n = sorted(values), len(values)
+    tail, cumulative, low, high = (1 - level) / 2, 0.0, -1, n
+    for k in range(n + 1):
+        log_ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        cumulative += math.exp(log_ways + k * math.log(q) + (n - k) * math.log(1 - q))
+        if cumulative <= tail:
+            low = k
+        if cumulative >= 1 - tail and high == n:
+            high = k
+    return ordered[max(low, 0)], ordered[min(high, n - 1)]
+
+
 def latency(samples_ms: Sequence[float]) -> Latency:
     """Summary of samples in ms. Raises ValueError without samples."""
     if not samples_ms:
@@ -52,6 +69,7 @@ def latency(samples_ms: Sequence[float]) -> Latency:
         minimum=ordered[0],
         ci95=median_ci(ordered),
         n=len(ordered),
+        p90_ci95=quantile_ci(ordered, 0.9),
     )
 
 

@@ -1,16 +1,15 @@
 """The files that candidates are timed by: the dense LiteRT file reshaped, in milliseconds, else a conversion each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 import converters
 from converters.artifact import Artifact, sha256
 from converters.options import Options
 from edgeprune.graph import Coupling, prune
-from edgeprune.pipeline.job import Job
 from profilers.host.litert_reshape import NotReshapable, Reshaper
 
 
@@ -18,38 +17,48 @@ class CandidateFiles:
     """Writes files of given widths in the format of `dense`, the float32 file, by `options`.
 
     Latency depends on shapes, not on values: a float32 LiteRT file is reshaped. Where that is not possible, a candidate
-    is built and converted; `reason` says why, or is None.
+    is built and converted, and `note` is told why.
     """
 
-    def __init__(self, job: Job, coupling: Coupling, dense: Artifact, options: Options) -> None:
-        self._job, self._coupling, self._dense, self._options = job, coupling, dense, options
+    def __init__(
+        self,
+        model: nn.Module,
+        example_inputs: tuple[Tensor, ...],
+        coupling: Coupling,
+        dense: Artifact,
+        options: Options,
+        note: Callable[[str], None],
+    ) -> None:
+        self._model, self._example, self._coupling = model, example_inputs, coupling
+        self._dense, self._options, self._note = dense, options, note
         self._reshaper: Reshaper | None = None
-        self.reason: str | None = None
         if dense.format != "litert" or options.quantize != "none":
-            kind = dense.format if options.quantize == "none" else options.quantize
-            self.reason = f"{kind} files are not reshaped"
             return
-        parameters = {name: tensor.detach().numpy() for name, tensor in job.model.named_parameters()}
+        parameters = {name: tensor.detach().numpy() for name, tensor in model.named_parameters()}
         weights = {layer.name: parameters[layer.weight] for layer in coupling.layers if layer.weight in parameters}
         try:
             self._reshaper = Reshaper(dense.path.read_bytes(), weights)
         except NotReshapable as error:
             self._give_up(error)
 
-    def make(self, counts: Mapping[str, int], kept: dict[str, Tensor], path: Path) -> Artifact:
+    @property
+    def reshapes(self) -> bool:
+        """Whether candidates are reshaped rather than converted."""
+        return self._reshaper is not None
+
+    def make(self, counts: Mapping[str, int], kept: Mapping[str, Tensor], path: Path) -> Artifact:
         """The file of the network that keeps `kept`, `counts` units of each group, at `path`."""
         if self._reshaper is not None:
             layers, widths = self._coupling.layers, dict(counts)
             outputs = {layer.name: self._coupling.channels(layer, widths)[1] for layer in layers}
             try:
                 path.write_bytes(self._reshaper.file(outputs))
-                size = path.stat().st_size
-                return replace(self._dense, path=path, sha256=sha256(path), size_bytes=size)
+                return replace(self._dense, path=path, sha256=sha256(path), size_bytes=path.stat().st_size)
             except NotReshapable as error:
                 self._give_up(error)
-        pruned, _ = prune(self._job.model, self._coupling, kept)
-        return converters.convert(pruned, self._job.example_inputs, self._dense.format, path, self._options)
+        pruned, _ = prune(self._model, self._coupling, dict(kept))
+        return converters.convert(pruned, self._example, self._dense.format, path, self._options)
 
     def _give_up(self, error: NotReshapable) -> None:
-        self._reshaper, self.reason = None, str(error)
-        self._job.progress.note(f"candidates are converted one by one: {error}")
+        self._reshaper = None
+        self._note(f"candidates are converted one by one: {error}")

@@ -15,8 +15,10 @@ from edgeprune.graph import Coupling
 from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.quantize import CANDIDATE_IMAGES, calibration, options
+from edgeprune.quantity import Statistic
 from edgeprune.search.limits import Latency, Measured
 from edgeprune.targets.target import Bench, on_each
+from profilers.measurement import Latency as LatencyOfOne
 
 _SECONDS = 2.0
 
@@ -28,7 +30,8 @@ class Candidates:
     are timed: where branches meet, their scales decide what has to be requantised.
 
     A relative budget is judged on the upper end of the ratio's 95 % interval, an absolute one on that of the
-    candidate's own median: `relative` says which. `latency` tells which target is worst; None for the only one.
+    candidate's own median or 90th percentile: `relative` and `statistic` say which. `latency` tells which target is
+    worst; None for the only one.
     """
 
     def __init__(
@@ -39,13 +42,14 @@ class Candidates:
         dense_ms: Sequence[float],
         *,
         relative: bool,
+        statistic: Statistic = "median",
         latency: Latency | None = None,
     ) -> None:
         self._job, self._coupling, self._latency = job, coupling, latency
-        self._dense_ms, self._relative = dense_ms, relative
+        self._dense_ms, self._relative, self._statistic = dense_ms, relative, statistic
         self._format = dense.format
         how = options(job, dense.format, calibration(job, CANDIDATE_IMAGES))
-        self._files = CandidateFiles(job, coupling, dense, how)
+        self._files = CandidateFiles(job.model, job.example_inputs, coupling, dense, how, job.progress.note)
         self._dense, self._count = dense, 0
         self._stack = ExitStack()
         self._benches: list[Bench] = []
@@ -74,10 +78,16 @@ class Candidates:
             took = f"{self._job.targets.trips - trips} adb round trips, {time.monotonic() - started:.1f} s"
             self._job.progress.note(f"candidate built and measured: {took}")
         if self._relative:
-            each = [ratio.median * ms for (ratio, _), ms in zip(found, self._dense_ms, strict=True)]
-            upper = [ratio.ci95[1] * ms for (ratio, _), ms in zip(found, self._dense_ms, strict=True)]
+            both = [(r.median * ms, r.ci95[1] * ms) for (r, _), ms in zip(found, self._dense_ms, strict=True)]
         else:
-            each, upper = [latency.median for _, latency in found], [latency.ci95[1] for _, latency in found]
+            both = [self._absolute(latency) for _, latency in found]
+        each, upper = tuple(ms for ms, _ in both), tuple(ms for _, ms in both)
         if self._latency is None:
             return Measured(each[0], upper[0])
-        return Measured(self._latency.worst(each), self._latency.worst(upper), tuple(each))
+        return Measured(self._latency.worst(each), self._latency.worst(upper), each)
+
+    def _absolute(self, latency: LatencyOfOne) -> tuple[float, float]:
+        """(what the budget is about, the upper end of its interval), ms."""
+        if self._statistic == "p90":
+            return latency.p90, latency.p90_ci95[1] if latency.p90_ci95 is not None else latency.p90
+        return latency.median, latency.ci95[1]

@@ -166,7 +166,9 @@ def _search(
             latency = _latency(job, coupling, dense, scale, asked, multiple)
             artifact = files.full[job.config.runtime].artifact
             each_ms = dense.each_ms or [dense.latency_ms]
-            candidates = Candidates(job, coupling, artifact, each_ms, relative=asked.relative, latency=latency)
+            candidates = Candidates(
+                job, coupling, artifact, each_ms, relative=asked.relative, statistic=asked.statistic, latency=latency
+            )
             measure = stack.enter_context(candidates).measure
 
         def on_round(done: Round) -> None:

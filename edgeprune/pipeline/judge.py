@@ -24,7 +24,20 @@ class Costs:
 def latency_stats(measurement: Measurement) -> LatencyStats:
     """The part of a measurement that result.json keeps."""
     latency = measurement.latency
-    return LatencyStats(median=latency.median, p10=latency.p10, p90=latency.p90, n=latency.n, ci95=latency.ci95)
+    return LatencyStats(
+        median=latency.median,
+        p10=latency.p10,
+        p90=latency.p90,
+        n=latency.n,
+        ci95=latency.ci95,
+        p90_ci95=latency.p90_ci95,
+    )
+
+
+def upper_end(limit: Limit, latency: LatencyStats) -> float:
+    """The upper end of the 95 % interval of what an absolute latency limit is about, ms."""
+    interval = latency.ci95 if limit.statistic == "median" else latency.p90_ci95
+    return interval[1] if interval is not None else latency.p90
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,8 @@ def judge_all(limits: Sequence[Limit], rows: Sequence[Row]) -> list[Requirement]
 def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: str = "measured") -> Requirement:
     """One limit against what was reached.
 
-    Latency is met when the upper end of the 95 % interval lies within the limit: that of the median for an absolute
-    limit, that of the paired A-B-B-A ratio for a relative one.
+    Latency is met when the upper end of the 95 % interval lies within the limit: that of the median (or of the 90th
+    percentile) for an absolute limit, that of the paired A-B-B-A ratio for a relative one.
     """
     before, after = _amounts(limit, dense), _amounts(limit, pruned)
     resolved = limit.absolute(before) if before is not None else limit.value
@@ -64,7 +77,7 @@ def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: 
     used = after / resolved if after is not None else None
     if limit.kind == "latency" and pruned.latency is not None and ratio is not None:
         share, interval = ratio.median, ratio.ci95
-        used = (interval[1] if limit.relative else pruned.latency.ci95[1]) / limit.value
+        used = (interval[1] if limit.relative else upper_end(limit, pruned.latency)) / limit.value
     met = used <= 1 if used is not None else None
     return Requirement(
         kind=limit.kind,
@@ -83,7 +96,7 @@ def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: 
 
 def _amounts(limit: Limit, costs: Costs) -> float | None:
     if limit.kind == "latency":
-        return costs.latency.median if costs.latency else None
+        return getattr(costs.latency, limit.statistic) if costs.latency else None
     if limit.kind == "memory":
         return costs.peak_memory_mib * MIB if costs.peak_memory_mib is not None else None
     return float(costs.size_bytes if limit.kind == "file_size" else costs.macs)

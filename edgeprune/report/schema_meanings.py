@@ -3,6 +3,7 @@
 MEANINGS = {
     "LatencyStats.median": "median of all samples, ms",
     "LatencyStats.p10": "10th percentile, ms",
+    "LatencyStats.p90_ci95": "95 % interval of the 90th percentile",
     "LatencyStats.p90": "90th percentile, ms",
     "LatencyStats.n": "number of samples; none was dropped",
     "LatencyStats.ci95": "95 % confidence interval of the median (order statistics), ms",

@@ -8,7 +8,7 @@ from edgeprune.config import Config
 from edgeprune.errors import UsageError
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
-from edgeprune.targets.target import Bench, OnProgress
+from edgeprune.targets.target import Bench, OnProgress, protocol_for
 from profilers.android.adb import Phone
 from profilers.android.app import AppRunner
 from profilers.android.bench import PhoneBench
@@ -98,7 +98,8 @@ def connect(config: Config, progress: Progress, stack: ExitStack) -> Iterator[Ph
         station.on_wait = waiting
         if station.facts.emulated:
             progress.note(f"{station.facts.name} is emulated: its numbers are not a phone's")
-        yield PhoneTarget(station, config.threads, cores_of(config.cores, station))
+        cores = cores_of(config.cores, station)
+        yield PhoneTarget(station, config.threads, cores, protocol_for(config))
 
 
 def cores_of(text: str | None, station: Station) -> tuple[int, ...]:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from converters.artifact import Artifact
 from edgeprune.config import Config
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
+from profilers import protocol
 from profilers.measurement import Kind, Latency, Measurement, Ratio
 from profilers.store import LayerCosts, Store
 
@@ -73,6 +75,16 @@ def on_each(these: Sequence[S], ask: Callable[[S], T]) -> list[T]:
         return list(pool.map(ask, these))
 
 
+P90_RUNS = 300
+
+
+def protocol_for(config: Config) -> protocol.Protocol:
+    """When enough is measured: a 90th percentile needs 300 runs."""
+    limit = config.budget().get("latency")
+    needs_more = limit is not None and limit.statistic == "p90"
+    return replace(protocol.FULL, min_runs=P90_RUNS) if needs_more else protocol.FULL
+
+
 class Targets:
     """The targets of a run; phones are connected when they are first asked for, and let go on leaving."""
 
@@ -103,7 +115,7 @@ class Targets:
         if self._config.target == "host":
             from edgeprune.targets.host import HostTarget
 
-            return [HostTarget(self._config.threads)]
+            return [HostTarget(self._config.threads, protocol_for(self._config))]
         if self._config.target == "android":
             from edgeprune.targets.phones import connect
 

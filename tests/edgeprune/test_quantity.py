@@ -27,6 +27,17 @@ def test_absolute_limits_in_base_units(kind, text, value):
     assert limit.absolute(dense=1e12) == limit.value
 
 
+def test_a_latency_limit_may_be_about_the_90th_percentile():
+    limit = parse_limit("latency", "p90:20ms")
+    assert (limit.value, limit.statistic, limit.relative, limit.text) == (20.0, "p90", False, "p90:20ms")
+    assert parse_limit("latency", "20ms").statistic == "median"
+    for wrong in ("p90:50%", "p99:20ms", "p90:"):
+        with pytest.raises(UsageError):
+            parse_limit("latency", wrong)
+    with pytest.raises(UsageError):
+        parse_limit("memory", "p90:30MB")
+
+
 def test_relative_limit_is_a_share_of_the_dense_network():
     limit = parse_limit("latency", "50%")
     assert limit.relative

@@ -14,6 +14,19 @@ def test_quantile_is_numpys(values: list[float], q: float) -> None:
     assert statistics.quantile(sorted(values), q) == pytest.approx(np.quantile(values, q), rel=1e-12)
 
 
+@pytest.mark.parametrize(("n", "q"), [(300, 0.9), (1000, 0.9), (101, 0.5), (60, 0.9)])
+def test_interval_of_a_quantile_covers_at_least_95_percent_and_is_the_narrowest(n: int, q: float) -> None:
+    low, high = statistics.quantile_ci(range(n), q)  # values are 0-based ranks: the truth lies in [x(low), x(high))
+    covered = binom.cdf(high, n, q) - binom.cdf(low, n, q)
+    assert covered >= 0.95
+    assert binom.cdf(low + 1, n, q) > 0.025
+    assert binom.cdf(high - 1, n, q) < 0.975
+
+
+def test_interval_of_a_quantile_of_few_values_is_their_range() -> None:
+    assert statistics.quantile_ci([3.0, 1.0, 2.0], 0.9) == (1.0, 3.0)
+
+
 # P(Bin(6) <= 0) = 1/64 = 1.6 %; P(Bin(10) <= 1) = 11/1024 = 1.1 %, <= 2 is 5.5 %; n = 100: the textbook's 40th and 61st
 @pytest.mark.parametrize(("n", "ranks"), [(1, (0, 0)), (5, (0, 4)), (6, (0, 5)), (10, (1, 8)), (100, (39, 60))])
 def test_median_ranks_by_hand(n: int, ranks: tuple[int, int]) -> None:

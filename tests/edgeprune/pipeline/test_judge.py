@@ -23,6 +23,14 @@ def ratio(median: float, upper: float) -> Ratio:
     return Ratio(median, (median - 0.02, upper), (median,))
 
 
+@pytest.mark.parametrize(("upper", "met"), [(6.9, True), (7.1, False)])
+def test_a_limit_on_the_90th_percentile_is_judged_at_the_end_of_its_interval(upper, met):
+    measured = stats(5.0, 5.1).model_copy(update={"p90": 6.5, "p90_ci95": (6.1, upper)})
+    costs = Costs(macs=300, params=20, size_bytes=1000, latency=measured)
+    found = judge(parse_limit("latency", "p90:7ms"), DENSE, costs, ratio(0.5, 0.51))
+    assert (found.met, found.achieved, found.used) == (met, 6.5, pytest.approx(upper / 7))
+
+
 @pytest.mark.parametrize(
     ("asked", "median", "upper", "share", "share_upper", "met", "limit", "note"),
     [
