@@ -134,14 +134,19 @@ def make_config(settings: dict[str, Any], config_file: Path | None = None) -> Co
 
     Raises UsageError naming the key, what was found and what is allowed.
     """
+    config = make_settings(settings, config_file)
+    config.budget()
+    return config
+
+
+def make_settings(settings: dict[str, Any], config_file: Path | None = None) -> Config:
+    """As `make_config`, for commands that need no budget."""
     merged = read_config_file(config_file) if config_file is not None else {}
     merged.update({key: value for key, value in settings.items() if value is not None})
     try:
-        config = Config(**merged)
+        return Config(**merged)
     except ValidationError as error:
         raise UsageError(_explain(error, config_file), "See `edgeprune optimize --help`.") from error
-    config.budget()
-    return config
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from edgeprune.cli.inspect import inspect
 from edgeprune.cli.optimize import EPILOG, optimize
 from edgeprune.cli.prune import EPILOG as PRUNE_EPILOG
 from edgeprune.cli.prune import prune
+from edgeprune.cli.table import app as table_commands
 
 app = typer.Typer(
     name="edgeprune",
@@ -31,6 +32,7 @@ app.command(epilog=GROUPS_EPILOG)(groups)
 app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)
 app.add_typer(app_commands, name="app")
+app.add_typer(table_commands, name="table")
 
 
 def _version(asked: bool) -> None:

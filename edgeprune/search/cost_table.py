@@ -71,6 +71,11 @@ class CostTable:
                 len(ins), len(outs)
             )
 
+    def grid(self, layer: Layer) -> tuple[list[int], list[int], Array]:
+        """What was measured of a layer: widths in, widths out, and milliseconds (in, out)."""
+        ins, outs = self._axes[layer]
+        return list(ins), list(outs), self._ms[layer]
+
     def ms(self, layer: Layer, c_in: Array, c_out: Array) -> Array:
         """Milliseconds at (c_in, c_out), which broadcast; outside the grid the nearest edge is taken."""
         ins, outs = self._axes[layer]

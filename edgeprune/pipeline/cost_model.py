@@ -1,0 +1,211 @@
+"""The cost table of a network on a target: built anew or from the store, looked at, and put to the test."""
+
+import math
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import converters
+from converters.artifact import SUFFIXES, Artifact
+from converters.options import Options
+from edgeprune.config import Config
+from edgeprune.graph import Coupling, find_groups, trace
+from edgeprune.pipeline.candidate_files import CandidateFiles
+from edgeprune.progress import Progress
+from edgeprune.result import TableCheck, TableLayer, TableResult
+from edgeprune.search.cost_table import CostTable, LayerStore
+from edgeprune.search.predictor import Predictor
+from edgeprune.targets.target import Bench, Target, Targets
+from profilers.layers import LayerKey
+from profilers.store import LayerCosts, Store
+
+FITTED = 6  # networks that are measured to fit the predictor, as the rounds of a search would
+REPEATED = 5  # every fifth network is measured twice: what the clock itself repeats
+SECONDS = 0.7
+
+
+class _Forgotten:
+    """A store whose content is not looked at, so that everything is measured and kept anew."""
+
+    def __init__(self, store: LayerCosts) -> None:
+        self._store = store
+
+    def get(self, keys: Sequence[LayerKey]) -> Mapping[LayerKey, float]:
+        """Nothing."""
+        del keys
+        return {}
+
+    def put(self, costs: Mapping[LayerKey, float]) -> None:
+        """Keep milliseconds in place of earlier ones."""
+        self._store.put(costs)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that a table is about: float32, in eval mode, with one example input."""
+
+    name: str
+    model: nn.Module
+    example_inputs: tuple[Tensor, ...]
+
+
+def build_tables(
+    subject: Subject, config: Config, progress: Progress, *, fresh: bool = False, multiple: int = 8
+) -> list[TableResult]:
+    """The table of every target, measured where it is not known; `fresh` measures all of it again."""
+    progress.stage("Tracing the network and its channel groups")
+    coupling = find_groups(trace(subject.model, subject.example_inputs))
+    with closing(Targets(config, progress)) as targets:
+        found = []
+        for target in targets.all:
+            progress.stage(f"Measuring layers on {target.name}")
+            table = _table(target, coupling, multiple, fresh=fresh)
+            found.append(_entry(subject, target, coupling, table, config))
+    return found
+
+
+def check_tables(
+    subject: Subject, config: Config, progress: Progress, *, vectors: int = 200, seed: int = 0, multiple: int = 8
+) -> list[TableCheck]:
+    """Predicted against measured for random widths that are drawn after fitting, on every target.
+
+    The predictor is fitted to the dense network and 6 random ones, as a search would; then `vectors` networks are
+    drawn, their milliseconds predicted, their files made and measured. Every fifth is measured twice.
+    """
+    progress.stage("Converting the dense network")
+    coupling = find_groups(trace(subject.model, subject.example_inputs))
+    with tempfile.TemporaryDirectory(prefix="edgeprune-table-") as place, closing(Targets(config, progress)) as targets:
+        folder, suffix = Path(place), SUFFIXES[config.runtime]
+        dense = converters.convert(subject.model, subject.example_inputs, config.runtime, folder / f"dense{suffix}")
+        files = CandidateFiles(
+            subject.model, subject.example_inputs, coupling, dense, Options(), progress.note
+        )  # fmt: skip
+        found = []
+        for target in targets.all:
+            progress.stage(f"Measuring layers on {target.name}")
+            predictor = _predictor(target, coupling, multiple, dense)
+            progress.stage(f"Measuring {FITTED} networks to fit, then {vectors} to check")
+            drawn = _Drawn(coupling, multiple, seed)
+            with target.bench(dense) as bench:
+                clock = _Clock(bench, predictor.target_ms, files, coupling, folder / f"candidate{suffix}")
+                for _ in range(FITTED):
+                    counts = drawn.next()
+                    predictor.observe(counts, clock(counts))
+                rows = _rows(drawn, predictor, clock, vectors, progress.advance)
+            found.append(_judged(subject, target, config, files, rows))
+    return found
+
+
+def _table(target: Target, coupling: Coupling, multiple: int, *, fresh: bool) -> CostTable:
+    known = target.layer_costs(Store())
+    store: LayerStore = _Forgotten(known) if fresh else known
+    with target.prober() as prober:
+        return CostTable(coupling, coupling.menu(multiple), prober, store)
+
+
+def _predictor(target: Target, coupling: Coupling, multiple: int, dense: Artifact) -> Predictor:
+    table = _table(target, coupling, multiple, fresh=False)
+    dense_ms = target.measure({"dense": dense}, memory=False)["dense"].latency.median
+    return Predictor(coupling, table, dense_ms)
+
+
+class _Drawn:
+    """Width vectors: every group at any of its widths, all equally likely."""
+
+    def __init__(self, coupling: Coupling, multiple: int, seed: int) -> None:
+        self._menus, self._chosen = coupling.menu(multiple), random.Random(seed)
+
+    def next(self) -> dict[str, int]:
+        return {group: self._chosen.choice(menu) for group, menu in self._menus.items()}
+
+
+class _Clock:
+    """Milliseconds of a network on the target: its paired ratio to dense times dense's milliseconds."""
+
+    def __init__(self, bench: Bench, dense_ms: float, files: CandidateFiles, coupling: Coupling, path: Path) -> None:
+        self._bench, self._dense_ms, self._files, self._coupling, self._path = bench, dense_ms, files, coupling, path
+
+    def __call__(self, counts: dict[str, int]) -> float:
+        self.build(counts)
+        return self.again()
+
+    def build(self, counts: dict[str, int]) -> None:
+        units = {group: torch.arange(self._coupling.groups[group].units).flip(0).float() for group in counts}
+        self._file = self._files.make(counts, self._coupling.select(units, counts), self._path)
+
+    def again(self) -> float:
+        """Of the same file once more."""
+        return self._bench.ratio(self._file, seconds=SECONDS)[0].median * self._dense_ms
+
+
+def _rows(
+    drawn: _Drawn, predictor: Predictor, clock: _Clock, vectors: int, advance: Callable[[float, float, str], None]
+) -> list[tuple[float, float, float | None]]:
+    """(predicted, measured, measured again or None), ms."""
+    rows: list[tuple[float, float, float | None]] = []
+    for number in range(vectors):
+        counts = drawn.next()
+        measured = clock(counts)
+        again = clock.again() if number % REPEATED == 0 else None
+        rows.append((predictor.predict(counts), measured, again))
+        advance(number + 1, vectors, f"{share_within([(p, m) for p, m, _ in rows], 0.1):.0%} within 10 %")
+    return rows
+
+
+def share_within(pairs: Sequence[tuple[float, float]], tolerance: float) -> float:
+    """Share of (predicted, measured) pairs that differ by at most `tolerance` of the measured value."""
+    good = sum(abs(predicted - measured) <= tolerance * measured for predicted, measured in pairs)
+    return good / len(pairs) if pairs else math.nan
+
+
+def _judged(
+    subject: Subject,
+    target: Target,
+    config: Config,
+    files: CandidateFiles,
+    rows: Sequence[tuple[float, float, float | None]],
+) -> TableCheck:
+    pairs = [(predicted, measured) for predicted, measured, _ in rows]
+    twice = [(again, measured) for _, measured, again in rows if again is not None]
+    return TableCheck(
+        model=subject.name,
+        target=target.name,
+        kind=target.kind,
+        runtime=config.runtime,
+        threads=config.threads,
+        candidates="reshaped" if files.reshapes else "converted",
+        vectors=len(rows),
+        within_10=share_within(pairs, 0.10),
+        within_5=share_within(pairs, 0.05),
+        repeated=len(twice),
+        clock_within_10=share_within(twice, 0.10),
+        clock_within_5=share_within(twice, 0.05),
+        pairs_ms=pairs,
+    )
+
+
+def _entry(subject: Subject, target: Target, coupling: Coupling, table: CostTable, config: Config) -> TableResult:
+    layers = []
+    for layer in coupling.layers:
+        c_in, c_out = coupling.channels(layer, {})
+        ins, outs, ms = table.grid(layer)
+        layers.append(
+            TableLayer(name=layer.name, op=layer.op, c_in=c_in, c_out=c_out, ins=ins, outs=outs, ms=ms.tolist())
+        )
+    return TableResult(
+        model=subject.name,
+        target=target.name,
+        kind=target.kind,
+        fingerprint=target.fingerprint(),
+        runtime="litert",
+        threads=config.threads,
+        measured_now=table.probed,
+        known_before=table.reused,
+        layers=layers,
+    )
