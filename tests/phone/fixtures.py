@@ -53,16 +53,25 @@ def phone(tmp_path: Path, adb_server: int) -> Iterator[Phone]:  # noqa: ARG001
 
 @pytest.fixture(scope="session")
 def native() -> Path:
-    """The folder of the native runners, a bundle an ABI. Left out where they are not built, but never in CI."""
-    folder = bundles_folder()
-    for abi in ("x86_64", "arm64-v8a"):
-        if not (folder / abi / "manifest.json").is_file() and os.environ.get("CI") != "true":
-            pytest.skip("needs the native runners: make native")
+    """The folder of the native runners, with those for x86_64. Left out where they are not built, but never in CI."""
+    return _built("x86_64").parent
+
+
+@pytest.fixture(scope="session")
+def native_arm64() -> Path:
+    """The native runners for arm64."""
+    return _built("arm64-v8a")
+
+
+def _built(abi: str) -> Path:
+    folder = bundles_folder() / abi
+    if not (folder / "manifest.json").is_file() and os.environ.get("CI") != "true":
+        pytest.skip(f"needs the native runners for {abi}: make native")
     return folder
 
 
 @pytest.fixture
-def arm64_phone(tmp_path: Path, adb_server: int, native: Path) -> Iterator[Phone]:  # noqa: ARG001
+def arm64_phone(tmp_path: Path, adb_server: int) -> Iterator[Phone]:  # noqa: ARG001
     """A connected phone whose programs are arm64 programs."""
     fetch = Path(__file__).with_name("fetch-busybox.sh")
     if not BUSYBOX["arm64"].is_file():

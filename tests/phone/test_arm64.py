@@ -40,9 +40,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndar
 
 
 @pytest.fixture
-def loaded(arm64_phone: Phone, native: Path, digits: tuple[Path, list[np.ndarray]]) -> Phone:
+def loaded(arm64_phone: Phone, native_arm64: Path, digits: tuple[Path, list[np.ndarray]]) -> Phone:
     """The phone with runners, models and inputs on it."""
-    assert adb("push", f"{native}/arm64-v8a/.", FOLDER).returncode == 0
+    assert adb("push", f"{native_arm64}/.", FOLDER).returncode == 0
     assert adb("push", f"{digits[0]}/.", FOLDER).returncode == 0
     return arm64_phone
 
