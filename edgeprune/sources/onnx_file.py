@@ -1,12 +1,17 @@
-"""A `.onnx` file as a torch module, through onnxslim (constants folded, shapes known) and onnx2torch."""
+"""A `.onnx` file as a torch module, through onnxslim (constants folded, shapes known) and onnx2torch.
+
+Files from TensorFlow and Keras (tf2onnx) take images as (N, H, W, C) and transpose them at once: that step is left out,
+so that the network takes (N, C, H, W) like all others here.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, fx, nn
 
 from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.sources.relative_shapes import free_shapes
 
 _OPERATOR_SET = 17  # the newest that onnx2torch has all common operators of
 
@@ -31,23 +36,29 @@ def load_onnx(path: Path) -> nn.Module:
     try:
         graph = onnx.load(str(path))
         onnx.checker.check_model(graph)
+        _name_batch(graph)
         graph = onnxslim.slim(graph, skip_fusion_patterns=["FusionConvBN"])  # batch norms are scored and re-estimated
         if any(entry.domain == "" and entry.version > _OPERATOR_SET for entry in graph.opset_import):
             graph = onnx.version_converter.convert_version(graph, _OPERATOR_SET)
     except Exception as error:  # protobuf, onnx and onnxslim each have errors of their own, without a common base
         raise UsageError(f"{path} is no ONNX file that can be read: {error}", "export it again") from error
-    _free_batch(graph)
+    _channels_first(graph)
+    _allow_zero(graph)
     missing = _missing(graph)
     if missing:
         raise UsageError(
             f"{path} has operators that onnx2torch lacks: {', '.join(missing)}", "give the model as file.py:function"
         )
     try:
-        module: nn.Module = onnx2torch.convert(graph)
+        module: fx.GraphModule = onnx2torch.convert(graph)
     except Exception as error:  # a converter of one operator may fail in any way
         raise UsageError(f"{path} cannot become a torch module: {error}", "give it as file.py:function") from error
+    module.eval()
+    shapes = [[d.dim_value for d in entry.type.tensor_type.shape.dim] for entry in graph.graph.input]
+    if all(size > 0 for shape in shapes for size in shape):
+        _free_reshapes(module, shapes)
     _make_matrices_trainable(module)
-    return module.eval()
+    return module
 
 
 def _missing(graph: Any) -> list[str]:
@@ -65,27 +76,80 @@ def _missing(graph: Any) -> list[str]:
     return sorted(missing)
 
 
-def _free_batch(graph: Any) -> None:
-    """Let networks that were exported for one image take batches: a Reshape to (1, ...) copies its input's batch."""
+def _name_batch(graph: Any) -> None:
+    """A batch of any size is 1 while shapes are worked out, so that onnxslim finds them all."""
+    for entry in (*graph.graph.input, *graph.graph.output):
+        sizes = entry.type.tensor_type.shape.dim
+        if len(sizes) > 1 and sizes[0].dim_value == 0:
+            sizes[0].dim_value = 1
+
+
+def _channels_first(graph: Any) -> None:
+    """Leave out the step with which a network of TensorFlow brings its pictures into (N, C, H, W)."""
+    constants = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for entry in graph.graph.input:
+        sizes = [d.dim_value for d in entry.type.tensor_type.shape.dim]
+        readers = [node for node in graph.graph.node if entry.name in node.input]
+        if len(sizes) != 4 or not readers or not all(_to_channels_first(n, sizes, constants) for n in readers):
+            continue
+        for d, size in zip(entry.type.tensor_type.shape.dim, (sizes[0], sizes[3], *sizes[1:3]), strict=True):
+            d.dim_value = size
+        for node in readers:
+            for other in graph.graph.node:
+                for position, name in enumerate(other.input):
+                    if name == node.output[0]:
+                        other.input[position] = entry.name
+            graph.graph.node.remove(node)
+
+
+def _to_channels_first(node: Any, sizes: list[int], constants: dict[str, Any]) -> bool:
     import onnx
-    import onnx.shape_inference
+
+    if node.op_type == "Transpose":
+        return any(a.name == "perm" and list(a.ints) == [0, 3, 1, 2] for a in node.attribute)
+    if node.op_type == "Reshape" and node.input[1] in constants and sizes[3] == 1:
+        target = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
+        return target[1:] == [1, *sizes[1:3]] and target[0] in (-1, 0, sizes[0])
+    return False
+
+
+def _allow_zero(graph: Any) -> None:
+    """Reshape's allowzero, which onnx2torch lacks, means nothing where no size is zero."""
+    import onnx
 
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
-    described = onnx.shape_inference.infer_shapes(graph).graph
-    known = [*described.input, *described.value_info, *described.output]
-    single = {v.name for v in known if [d.dim_value for d in v.type.tensor_type.shape.dim][:1] == [1]}
     for node in graph.graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in constants:
-            continue
-        shape = onnx.numpy_helper.to_array(constants[node.input[1]]).copy()
-        zeros_copy = not any(a.name == "allowzero" and a.i for a in node.attribute) or 0 not in shape
-        if zeros_copy:
-            del node.attribute[:]  # allowzero, which onnx2torch lacks, means nothing here
-        if zeros_copy and node.input[0] in single and len(shape) > 1 and shape[0] == 1:
-            shape[0] = 0
-            name = f"{node.input[1]}_any_batch_of_{node.output[0]}"
-            graph.graph.initializer.append(onnx.numpy_helper.from_array(shape, name))
-            node.input[1] = name
+        known = node.op_type == "Reshape" and node.input[1] in constants
+        if known and 0 not in onnx.numpy_helper.to_array(constants[node.input[1]]):
+            del node.attribute[:]
+
+
+class _Shapes(fx.Interpreter):
+    """Notes the shape of every value."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta["val"] = result.to("meta")
+        return result
+
+
+def _free_reshapes(module: fx.GraphModule, shapes: list[list[int]]) -> None:
+    """Reshapes to sizes that are written in the file follow their input (see relative_shapes.py)."""
+    with torch.no_grad():
+        _Shapes(module).run(*(torch.zeros(shape) for shape in shapes))
+    for node in list(module.graph.nodes):
+        written = node.op == "call_module" and type(module.get_submodule(node.target)).__name__ == "OnnxReshape"
+        if written and node.args[1].op == "get_attr":
+            with module.graph.inserting_before(node):
+                sizes = list(node.meta["val"].shape)
+                resized = module.graph.call_function(torch.ops.aten.reshape.default, (node.args[0], sizes))
+            resized.meta = node.meta
+            node.replace_all_uses_with(resized)
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.delete_all_unused_submodules()
+    free_shapes(module)
 
 
 def _make_matrices_trainable(module: nn.Module) -> None:
