@@ -35,6 +35,6 @@ def start(phone: Phone) -> None:
     """Bring the app to the screen. Raises DeviceError if it is not installed."""
     if "package:" not in phone.run(f"pm path {PACKAGE} || true"):
         raise DeviceError(f"The app is not on phone {phone.serial}.", "edgeprune app install RUN.")
-    said = phone.run(f"am start -n {MAIN}")
+    said = phone.run(f"am start -n {MAIN} || true")
     if "Error" in said:
         raise DeviceError(f"Phone {phone.serial} did not start the app: {said.strip()[-300:]}.", "Start it by hand.")
