@@ -1,5 +1,6 @@
-"""ONNX (.onnx), opset 20, one file: float32, or float16 inside with float32 inputs and outputs."""
+"""ONNX (.onnx), opset 20, one file: float32, float16 or int8 inside, inputs and outputs float32."""
 
+import tempfile
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, fx
 
 from converters.dynamic import export
 from converters.half import halve
+from converters.onnx_quantize import quantize
 from converters.options import Options
 
 DISTRIBUTIONS = ("onnx", "onnxscript", "onnxruntime", "torch")
@@ -30,4 +32,9 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     assert exported is not None
     for node in exported.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces: half the file of a small network, and the paths of this machine
-    exported.save(str(path), external_data=False)
+    if options.quantize != "int8":
+        exported.save(str(path), external_data=False)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        exported.save(f"{folder}/float32.onnx", external_data=False)
+        quantize(Path(folder, "float32.onnx"), path, options.calibration)

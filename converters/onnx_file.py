@@ -31,8 +31,14 @@ def read(path: Path) -> Contents:
             constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
     casts = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Cast"}
 
+    unpacked = {node.output[0]: node for node in nodes if node.op_type == "DequantizeLinear"}
+
     def constant(name: str) -> Array | None:
-        return constants.get(casts.get(name, name))
+        """The numbers that a stored tensor stands for: float, cast, or integers with scales."""
+        node = unpacked.get(name)
+        if node is None or node.input[0] not in constants:
+            return constants.get(casts.get(name, name))
+        return _dequantized(node, *(constants[slot] for slot in node.input))
 
     layers = []
     for node in nodes:
@@ -50,13 +56,32 @@ def read(path: Path) -> Contents:
 
     return Contents(
         layers=tuple(layers),
-        params=sum(a.size for a in constants.values() if a.ndim and np.issubdtype(a.dtype, np.floating)),
+        params=_parameters(constants, list(unpacked.values())),
         ops=dict(ops),
         delegated=None,
         transposes=ops["Transpose"],
         inputs=tuple(spec(value) for value in graph.input if value.name not in constants),
         outputs=tuple(map(spec, graph.output)),
     )
+
+
+def _dequantized(node: Any, stored: Array, scale: Array, zero: Array | None = None) -> Array:
+    """(stored - zero point) * scale, along the axis of the scales."""
+    import onnx
+
+    axis = next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == "axis"), 1)
+    shape = [-1 if i == axis % stored.ndim else 1 for i in range(stored.ndim)] if scale.ndim and scale.size > 1 else []
+    offset = 0 if zero is None else zero.astype(np.float32).reshape(shape)
+    dequantized: Array = (stored.astype(np.float32) - offset) * scale.reshape(shape)
+    return dequantized
+
+
+def _parameters(constants: dict[str, Array], unpacked: list[Any]) -> int:
+    """Elements of all float constants and of the integers that stand for some; scales are none."""
+    stored = {node.input[0] for node in unpacked if node.input[0] in constants}
+    helpers = {name for node in unpacked for name in node.input[1:]}
+    kept = {n: a for n, a in constants.items() if n not in helpers and (n in stored or a.dtype.kind == "f")}
+    return sum(a.size for a in kept.values() if a.ndim)
 
 
 def _layer(node: Any, weight: Array, bias: Array | None, attributes: dict[str, Any]) -> FileLayer:

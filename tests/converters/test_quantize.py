@@ -24,6 +24,7 @@ REDUCED: list[tuple[Format, str, float]] = [  # the size of the file, at most, a
     ("coreml", "int8-weights", 0.4),
     ("coreml", "palettize", 0.4),
     ("onnx", "fp16", 0.6),
+    ("onnx", "int8", 0.4),
 ]
 
 
@@ -54,7 +55,7 @@ def test_a_reduced_file_is_smaller_and_answers_alike(
     assert inspect(artifact.path).params == 77_418
 
 
-@pytest.mark.parametrize("format", ["litert", "executorch"])
+@pytest.mark.parametrize("format", ["litert", "executorch", "onnx"])
 def test_int8_weights_are_rounded_per_output_channel(format: Format, digits: Digits, tmp_path: Path) -> None:
     path = tmp_path / f"net{SUFFIXES[format]}"
     convert(digits.model, digits.val[0], format, path)
