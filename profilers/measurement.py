@@ -88,6 +88,18 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Some seconds of back-to-back runs, `after_s` seconds after the first: median and 90th percentile in ms."""
+
+    after_s: float
+    median: float
+    p90: float
+    n: int
+    battery_c: float | None = None
+    thermal_status: int | None = None
+
+
+@dataclass(frozen=True)
 class Ratio:
     """A paired comparison: median over rounds of latency(candidate) / latency(reference), with its 95 % interval."""
 

@@ -7,6 +7,8 @@ import typer
 from edgeprune.cli.app import app as app_commands
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
+from edgeprune.cli.devices import EPILOG as DEVICES_EPILOG
+from edgeprune.cli.devices import devices
 from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
 from edgeprune.cli.groups import groups
 from edgeprune.cli.init import EPILOG as INIT_EPILOG
@@ -14,6 +16,8 @@ from edgeprune.cli.init import init
 from edgeprune.cli.inspect import EPILOG as INSPECT_EPILOG
 from edgeprune.cli.inspect import inspect
 from edgeprune.cli.optimize import EPILOG, optimize
+from edgeprune.cli.profile import EPILOG as PROFILE_EPILOG
+from edgeprune.cli.profile import profile
 from edgeprune.cli.prune import EPILOG as PRUNE_EPILOG
 from edgeprune.cli.prune import prune
 from edgeprune.cli.table import app as table_commands
@@ -31,6 +35,8 @@ app.command(epilog=PRUNE_EPILOG)(prune)
 app.command(epilog=GROUPS_EPILOG)(groups)
 app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)
+app.command(epilog=DEVICES_EPILOG)(devices)
+app.command(epilog=PROFILE_EPILOG)(profile)
 app.add_typer(app_commands, name="app")
 app.add_typer(table_commands, name="table")
 

@@ -1,6 +1,6 @@
 """This machine as a target."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,7 +10,7 @@ from edgeprune.errors import EnvironmentProblem
 from edgeprune.targets.target import Bench, OnProgress
 from profilers import device
 from profilers.host.layer_probe import LayerProber
-from profilers.measurement import Kind, Measurement, Ratio
+from profilers.measurement import Kind, Measurement, Ratio, Window
 from profilers.protocol import FULL, Protocol
 from profilers.store import LayerCosts, Store
 
@@ -44,6 +44,10 @@ class HostTarget:
         return host.compare(
             reference, candidate, threads=self._threads, protocol=self._protocol, on_progress=on_progress
         )
+
+    def sustain(self, artifact: Artifact, seconds: float) -> Iterator[Window]:
+        """One process, windows of at most 5 s."""
+        return host.sustain(artifact, seconds, threads=self._threads)
 
     def bench(self, reference: Artifact) -> AbstractContextManager[Bench]:
         """One process keeps the reference."""

@@ -13,13 +13,14 @@ from profilers.android.adb import Phone
 from profilers.android.app import AppRunner
 from profilers.android.bench import PhoneBench
 from profilers.android.devices import open_phones
-from profilers.android.facts import parse_cores, read_facts
+from profilers.android.facts import Cluster, parse_cores, read_facts
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import compare, measure
 from profilers.android.native_runner import NativeRunner
 from profilers.android.station import Station
+from profilers.android.sustained import sustain
 from profilers.errors import RuntimeNotInstalled
-from profilers.measurement import Kind, Measurement, Ratio
+from profilers.measurement import Kind, Measurement, Ratio, Window
 from profilers.protocol import FULL, Protocol
 from profilers.store import LayerCosts, Store
 
@@ -71,6 +72,10 @@ class PhoneTarget:
             on_progress=on_progress,
         )
 
+    def sustain(self, artifact: Artifact, seconds: float) -> Iterator[Window]:
+        """Windows of at most 10 s, a process each."""
+        return sustain(self.station, artifact, seconds, threads=self._threads, cores=self._cores)
+
     def bench(self, reference: Artifact) -> AbstractContextManager[Bench]:
         """Two round trips a candidate, and one for the phone's conditions."""
         return PhoneBench(self.station, reference, self._threads, self._cores)
@@ -98,14 +103,14 @@ def connect(config: Config, progress: Progress, stack: ExitStack) -> Iterator[Ph
         station.on_wait = waiting
         if station.facts.emulated:
             progress.note(f"{station.facts.name} is emulated: its numbers are not a phone's")
-        cores = cores_of(config.cores, station)
+        cores = cores_named(config.cores, station.facts.clusters)
         yield PhoneTarget(station, config.threads, cores, protocol_for(config))
 
 
-def cores_of(text: str | None, station: Station) -> tuple[int, ...]:
+def cores_named(text: str | None, clusters: tuple[Cluster, ...]) -> tuple[int, ...]:
     """The cores that an option names. Raises UsageError."""
     try:
-        return parse_cores(text, station.facts.clusters) if text else ()
+        return parse_cores(text, clusters) if text else ()
     except ValueError as error:
         raise UsageError(f"{error}.", "Give big, little, or a mask such as f0.") from error
 

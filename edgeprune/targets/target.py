@@ -1,6 +1,6 @@
 """What a target can do, and how targets come from settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -11,7 +11,7 @@ from edgeprune.config import Config
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
 from profilers import protocol
-from profilers.measurement import Kind, Latency, Measurement, Ratio
+from profilers.measurement import Kind, Latency, Measurement, Ratio, Window
 from profilers.store import LayerCosts, Store
 
 OnProgress = Callable[[str, Latency], None]
@@ -52,6 +52,10 @@ class Target(Protocol):
         self, reference: Artifact, candidate: Artifact, *, on_progress: OnProgress | None = None
     ) -> tuple[Measurement, Measurement, Ratio]:
         """Two files, and the paired ratio candidate / reference."""
+        ...
+
+    def sustain(self, artifact: Artifact, seconds: float) -> Iterator[Window]:
+        """Run a file back to back, a window of some seconds after the other."""
         ...
 
     def bench(self, reference: Artifact) -> AbstractContextManager[Bench]:

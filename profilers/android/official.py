@@ -17,6 +17,7 @@ _TIMINGS = re.compile(
 _FOOTPRINT = re.compile(rf"(?:Memory|Peak memory) footprint[^:]*: init=\S+ overall={_NUMBER}")
 _PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}")
 _TOOK = re.compile(rf"(\d+) inference took {_NUMBER} ms, avg {_NUMBER} ms")
+_EXECUTED = re.compile(rf"Model executed successfully (\d+) time\(s\) in {_NUMBER} ms")
 _HEADING = "Operator-wise Profiling Info for Regular Benchmark Runs"
 
 
@@ -81,10 +82,13 @@ def parse_benchmark_model(text: str) -> Summary:
 
 
 def parse_executor_runner(text: str) -> Summary:
-    """Read the line that executor_runner and its kin print over all executions. Raises MeasurementError."""
+    """Read the line that executor_runner (or the QNN one) prints over all executions. Raises MeasurementError."""
     found = list(_TOOK.finditer(text))
+    executed = _EXECUTED.search(text)
+    if executed is not None and int(executed[1]) > 0 and float(executed[2]) > 0:
+        return Summary("executor_runner", int(executed[1]), float(executed[2]) / int(executed[1]))
     if not found:
-        raise _unreadable("executor_runner", "no line '... inference took ... ms, avg ... ms'", text)
+        raise _unreadable("executor_runner", "no line 'Model executed successfully ... time(s) in ... ms'", text)
     n, total, mean = int(found[-1][1]), float(found[-1][2]), float(found[-1][3])
     if n < 1 or mean <= 0 or abs(total / n - mean) > 0.01 * mean:
         raise _unreadable(

@@ -85,6 +85,8 @@ def test_anything_else_is_refused_and_named(before, after, named):
 def test_executor_runner():
     found = parse_executor_runner(QNN)
     assert (found.n, found.mean, found.first_ms, found.minimum) == (100, 2.14295, 2.082, None)
+    portable = "I 00:00:01.1 executorch:executor_runner.cpp:433] Model executed successfully 50 time(s) in 105.5 ms."
+    assert (parse_executor_runner(portable).n, parse_executor_runner(portable).mean) == (50, 2.11)
     with pytest.raises(MeasurementError, match="no line"):
         parse_executor_runner("I 00:00:00.382397 executorch:file.cpp:133] Model executed successfully.")
     with pytest.raises(MeasurementError, match="cannot be"):

@@ -1,0 +1,69 @@
+"""Measure files on targets: every thread count in turn, phones side by side; all of it goes to the store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from converters.artifact import Artifact
+from edgeprune.progress import Progress
+from edgeprune.targets.target import Target, on_each
+from profilers.measurement import Latency, Measurement, Ratio
+from profilers.store import Store
+
+MakeTargets = Callable[[int], Sequence[Target]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file on one target. `ratio` is its latency over the first file's, paired, where two files were compared."""
+
+    file: str
+    target: str
+    threads: int
+    measurement: Measurement
+    ratio: Ratio | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        ratio = asdict(self.ratio) if self.ratio else None
+        return {**asdict(self), "measurement": self.measurement.to_json(), "ratio": ratio}
+
+
+def profile(
+    artifacts: Mapping[str, Artifact],
+    threads: Sequence[int],
+    make_targets: MakeTargets,
+    progress: Progress,
+    *,
+    memory: bool = True,
+    store: Store | None = None,
+) -> list[Row]:
+    """Measure files, interleaved, by thread count and target. Each measurement is stored as soon as it is there.
+
+    Raises DeviceError, MeasurementError, RuntimeNotInstalled.
+    """
+    rows: list[Row] = []
+    for count in threads:
+        progress.stage(f"Measuring with {count} thread{'s' if count > 1 else ''}")
+
+        def told(name: str, latency: Latency) -> None:
+            progress.advance(min(latency.n, 2000), 2000, f"{name} {latency.median:.3f} ms")
+
+        def measure(target: Target, count: int = count) -> list[Row]:
+            names = list(artifacts)
+            if len(names) == 2:
+                one, other = (artifacts[name] for name in names)
+                first, second, ratio = target.compare(one, other, on_progress=told)
+                return [
+                    Row(names[0], target.name, count, first),
+                    Row(names[1], target.name, count, second, ratio),
+                ]
+            measured = target.measure(artifacts, memory=memory, on_progress=told)
+            return [Row(name, target.name, count, measured[name]) for name in names]
+
+        targets = make_targets(count)
+        for target, found in zip(targets, on_each(targets, measure), strict=True):
+            if store is not None:
+                store.put_measurements(target.fingerprint(), [row.measurement for row in found])
+            rows += found
+    return rows

@@ -1,0 +1,61 @@
+"""What is measured: converted files, or the dense and the pruned file of a finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.artifact import SUFFIXES, Artifact, sha256, size_bytes
+from edgeprune.errors import UsageError
+from edgeprune.result import Result
+
+RUNNABLE = ("litert", "executorch")
+
+
+def read_result(run: Path) -> Result:
+    """The result of a finished run. Raises UsageError."""
+    file = run / "result.json"
+    if not file.is_file():
+        raise UsageError(f"{run} is not a finished run: it has no result.json.", "Give the run directory of optimize.")
+    try:
+        return Result.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{file} cannot be read: {error}", "Give a run of this version of edgeprune.") from error
+
+
+def artifact_of(path: Path, precision: str = "float32") -> Artifact:
+    """A converted file. Raises UsageError for one that no runtime here or on a phone runs."""
+    if not path.is_file():
+        raise UsageError(f"{path} is no file.", "Give a .tflite, a .pte, or a run directory.")
+    format = next((f for f in RUNNABLE if path.name.endswith(SUFFIXES[f])), None)  # type: ignore[index]
+    if format is None:
+        raise UsageError(f"{path.name} is neither a .tflite nor a .pte.", "Convert it: edgeprune convert --to litert.")
+    return Artifact(format, path, (), (), precision, sha256(path), size_bytes(path))  # type: ignore[arg-type]
+
+
+def of_run(run: Path, runtime: str | None = None) -> dict[str, Artifact]:
+    """The dense and the pruned file of a run, in its runtime or another. Raises UsageError if one was changed."""
+    result = read_result(run)
+    found: dict[str, Artifact] = {}
+    for entry in result.artifacts:
+        if entry.format == (runtime or result.runtime):
+            artifact = artifact_of(run / entry.path, entry.precision)
+            if artifact.sha256 != entry.sha256:
+                raise UsageError(f"{artifact.path} was changed since the run wrote it.", "Run optimize again.")
+            suffix = "" if entry.network not in found else f", {entry.precision}"
+            found[entry.network + suffix] = artifact
+    if not found:
+        formats = ", ".join(sorted({entry.format for entry in result.artifacts}))
+        raise UsageError(f"{run} has no {runtime or result.runtime} file, only {formats}.", "Choose another --runtime.")
+    return found
+
+
+def read_subjects(paths: Sequence[Path], runtime: str | None = None) -> dict[str, Artifact]:
+    """Files by name; of a run directory its dense and pruned files. Raises UsageError."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return of_run(paths[0], runtime)
+    found: dict[str, Artifact] = {}
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory: give one run alone, or files.", "")
+        name = path.name if path.name not in found else str(path)
+        found[name] = artifact_of(path)
+    return found
