@@ -7,6 +7,7 @@ state/attempt-N/    weights and files of one solve, until the best is published
 widths.json        kept channels; with the original model they rebuild the pruned one
 model.safetensors  the trained pruned weights
 artifacts/         converted files, dense and pruned
+bundle/            what an app ships: models, labels, preprocessing, sample pictures, code
 result.json, report.html
 """
 
@@ -26,13 +27,13 @@ from edgeprune.files import disk_trouble, write_json, write_text
 
 
 class Run:
-    """A run directory, locked for this process from `open` to `close`."""
+    """A run directory, locked for this process from `open` to `close`. `created`: it was not there before."""
 
     def __init__(self, path: Path, lock: IO[str], created: bool, there: bool) -> None:
         self.path = path
         self.artifacts = path / "artifacts"
         self._lock = lock
-        self._created = created
+        self.created = created
         self._there = there
 
     @classmethod
@@ -138,7 +139,7 @@ class Run:
     def discard(self, *, finished_too: bool = False) -> None:
         """Remove the directory if this process made it and no stage was finished in it (or even then)."""
         self.close()
-        if self._created and (finished_too or not any((self.path / "state").glob("*.json"))):
+        if self.created and (finished_too or not any((self.path / "state").glob("*.json"))):
             shutil.rmtree(self.path, ignore_errors=True)
             if self._there:
                 self.path.mkdir(exist_ok=True)

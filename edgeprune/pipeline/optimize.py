@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from edgeprune.bundle import write_bundle
 from edgeprune.config import Config
 from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
@@ -74,6 +75,8 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     job.progress.stage("Tracing the network and its channel groups")
     traced, coupling = job.groups()
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
+    if resume and run.created:
+        job.progress.note(f"there was nothing to resume in {run.path}: this run starts from the beginning")
     try:
         if (run.path / "result.json").exists():
             job.progress.note("this run is finished: nothing was left to do")
@@ -192,6 +195,7 @@ def _write(
     rows, name = run.measurements(), "dense" if delivered.attempt is None else str(delivered.attempt)
     final = {network: rows[f"{network}, {name}"] for network in ("dense", "pruned") if f"{network}, {name}" in rows}
     write_report(result, run.path / "report.html", final)
+    write_bundle(run.path, result, job.data, job.config.data)
     write_text(run.path / "result.json", result.model_dump_json(indent=2) + "\n")
     run.drop_attempts()
     return result.with_network(delivered.network, run.path)

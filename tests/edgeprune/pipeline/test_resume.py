@@ -95,3 +95,13 @@ def test_disk_that_is_full_at_the_end_of_a_stage(fast, tmp_path, monkeypatch, st
     assert "Free some space" in caught.value.cure
     assert path.exists() == (stage != "dense"), "a directory in which nothing was finished goes, any other stays"
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_resuming_nothing_is_said(fast, tmp_path, monkeypatch, caplog):
+    def stopping(self, name, found):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "finish", stopping)
+    with caplog.at_level("INFO", "edgeprune"), pytest.raises(KeyboardInterrupt):
+        edgeprune.optimize("builtin:resnet8", output=tmp_path / "run", resume=True, **fast)
+    assert "there was nothing to resume" in caplog.text
