@@ -98,7 +98,7 @@ def test_disk_that_is_full_at_the_end_of_a_stage(fast, tmp_path, monkeypatch, st
 
 
 def test_resuming_nothing_is_said(fast, tmp_path, monkeypatch, caplog):
-    def stopping(self, name, found):
+    def stopping(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Run, "finish", stopping)
