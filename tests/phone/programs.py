@@ -7,6 +7,7 @@ pipes, quoting and loops are the real shell's.
 import asyncio
 import contextlib
 import os
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -248,8 +249,8 @@ class Exchange:
         self._phone.calls.append(words)
         try:
             answer = await asyncio.to_thread(self.programs[words[0]], self._phone, Call(words, stdin))
-        except (IndexError, ValueError) as error:
-            answer = Answer(err=f"{words[0]}: bad arguments {words[1:]}: {error}\n", code=255)
+        except Exception:  # told where the program was called, which would wait for ever otherwise
+            answer = Answer(err=traceback.format_exc(), code=255)
         for kind, text in (("out", answer.out), ("err", answer.err)):
             with open(file(kind), "w", encoding="utf-8", errors="surrogateescape") as result:
                 result.write(text)

@@ -227,6 +227,13 @@ def test_any_android_program_can_be_replaced(phone: Phone) -> None:
     assert (done.stdout, done.returncode) == ("battery x?\n", 3)
 
 
+def test_a_replaced_program_that_breaks_says_so(phone: Phone) -> None:
+    phone.programs["dumpsys"] = lambda _phone, call: Answer(call.arguments[7])
+    done = adb("shell", "dumpsys battery")
+    assert done.returncode == 255
+    assert "IndexError" in done.stderr
+
+
 def test_an_app_is_started_by_am(phone: Phone) -> None:
     def app(phone: Phone, arguments: list[str]) -> None:
         phone.path("/data/data/org.x/files/result").write_text(arguments[-1])

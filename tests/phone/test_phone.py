@@ -1,7 +1,9 @@
 """The emulated phone against Debian's real adb client."""
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -117,3 +119,17 @@ def test_switching_it_off_leaves_nothing(tmp_path: Path) -> None:
             adb("shell", "trap '' HUP; sleep 1000", timeout=1)
         assert any("sleep" in process.arguments for process in phone.running())
     assert not phone.running()
+
+
+@pytest.mark.usefixtures("adb_server")
+def test_one_is_started_by_hand_and_switched_off() -> None:
+    command = [sys.executable, "-m", "tests.phone", "--backend", "host"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as by_hand:
+        assert by_hand.stdout is not None
+        first = by_hand.stdout.readline()
+        address = first.split(" answers at ")[1].split(". ")[0]
+        assert adb("connect", address).stdout.startswith("connected to")
+        assert adb("-s", address, "shell", "getprop ro.edgeprune.emulated").stdout == "1\n"
+        by_hand.send_signal(signal.SIGINT)
+        assert "edgeprune profile" in by_hand.stdout.read()
+    assert by_hand.returncode == 0
