@@ -20,11 +20,10 @@ _LARGEST_BYTES = 5_000_000
 def write_samples(data: Data, folder: Path) -> list[dict[str, Any]]:
     """One picture of each of the first COUNT classes below `folder`/samples; file and label of each.
 
-    Pictures of a folder are copied as they are, tensors become PNGs. None for data of the user's own code.
+    Pictures of a folder are copied as they are, tensors become PNGs.
     """
-    labels = labels_of(data.val) if isinstance(data.val, TensorDataset | FolderImages) else None
-    if labels is None:
-        return []
+    labels = labels_of(data.val)
+    assert labels is not None, "data of known preprocessing have labels"
     entries: list[dict[str, Any]] = []
     for name, index in _one_a_class(data, labels):
         place = _write(data, index, folder / "samples" / f"{len(entries):02d}")

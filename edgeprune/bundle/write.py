@@ -31,13 +31,14 @@ def write_bundle(run: Path, result: Result, data: Data, spec: str | None) -> Pat
         partial.mkdir()
         for entry in chosen:
             copy(run / entry.path, partial / Path(entry.path).name)
+        how = preprocessing_of(data, spec)
         content = {
             "schema": SCHEMA,
             "name": run.resolve().name,
             "labels": list(data.class_names),
-            "preprocessing": preprocessing_of(data, spec),
+            "preprocessing": how,
             "models": [_model(entry, data) for entry in chosen],
-            "samples": write_samples(data, partial),
+            "samples": write_samples(data, partial) if how else [],
         }
         write_json(partial / "bundle.json", content)
         write_snippets(content, partial / "snippets")

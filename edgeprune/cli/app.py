@@ -44,7 +44,7 @@ Alias = Annotated[str, option("--key-alias", help="Name of the key in it.", pane
 ExecuTorch = Annotated[
     bool, option("--executorch", help="With ExecuTorch too: needs ANDROID_HOME for its d8.", panel=_OUT)
 ]
-Json = Annotated[bool, option("--json", help="What was built as JSON on stdout.", panel=_OUT)]
+Json = Annotated[bool, option("--json", help="What was done as JSON on stdout.", panel=_OUT)]
 
 
 @app.command(epilog=EPILOG)
@@ -60,14 +60,7 @@ def build(
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        facts = _build(runs or [], output, executorch, keystore, key_alias)
-        if json:
-            import dataclasses
-            import json as jsonlib
-
-            typer.echo(jsonlib.dumps(dataclasses.asdict(facts), indent=2, default=str))
-        else:
-            typer.echo(str(facts))
+        _show(_build(runs or [], output, executorch, keystore, key_alias), json)
 
 
 @app.command(epilog=EPILOG)
@@ -78,12 +71,14 @@ def install(
     keystore: Keystore = None,
     key_alias: Alias = "edgeprune",
     serial: Serial = None,
+    json: Json = False,
 ) -> None:
     """Build the app and install it on the attached phone."""
     from edgeprune.cli.failure import reported
 
-    with reported(False):
-        _install(runs or [], output, executorch, keystore, key_alias, serial or [])
+    with reported(json):
+        phones, facts = _install(runs or [], output, executorch, keystore, key_alias, serial or [])
+        _show(facts, json, installed=[phone.serial for phone in phones])
 
 
 @app.command(epilog=EPILOG)
@@ -94,35 +89,49 @@ def run(
     keystore: Keystore = None,
     key_alias: Alias = "edgeprune",
     serial: Serial = None,
+    json: Json = False,
 ) -> None:
     """Start the app on the attached phone; with a run, build and install it first."""
     from edgeprune.cli.failure import reported
 
-    with reported(False):
+    with reported(json):
         from edgeprune.apk.device import start
         from profilers.android.devices import open_phones
 
-        phones = (
-            _install(runs, output, executorch, keystore, key_alias, serial or []) if runs else open_phones(serial or [])
-        )
+        serials = serial or []
+        if runs:
+            phones, facts = _install(runs, output, executorch, keystore, key_alias, serials)
+        else:
+            phones, facts = open_phones(serials), None
         for phone in phones:
             start(phone)
-            typer.echo(f"started on {phone.serial}")
+        _show(facts, json, started=[phone.serial for phone in phones])
 
 
 def _install(
     runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str, serials: list[str]
-) -> Any:
+) -> tuple[list[Any], Any]:
     from edgeprune.apk.device import install as install_apk
     from profilers.android.devices import open_phones
 
     phones = open_phones(serials)  # before the build: a missing cable is told at once
     facts = _build(runs, output, executorch, keystore, alias)
-    typer.echo(str(facts))
     for phone in phones:
         install_apk(phone, facts.path)
-        typer.echo(f"installed on {phone.serial}")
-    return phones
+    return phones, facts
+
+
+def _show(facts: Any, as_json: bool, **phones: list[str]) -> None:
+    if as_json:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps({"apk": facts and dataclasses.asdict(facts), **phones}, indent=2, default=str))
+        return
+    if facts:
+        typer.echo(str(facts))
+    for done, serials in phones.items():
+        typer.echo(f"{done} on {', '.join(serials)}")
 
 
 def _build(runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str) -> Any:

@@ -108,6 +108,7 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
         "model": f"benchmark/{turn.artifact.sha256[:32]}{SUFFIXES[turn.artifact.format]}",
         "format": turn.artifact.format,
         "delegate": delegate,
+        "shapes": ";".join(",".join(map(str, spec.shape)) for spec in turn.artifact.inputs),
         "cores": f"{sum(1 << core for core in turn.cores):x}" if turn.cores else "",
     }
     numbers = {

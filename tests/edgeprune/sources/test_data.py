@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader, TensorDataset
 
 from edgeprune.errors import UsageError
 from edgeprune.sources.data import Data, labels_of, load_data
+from edgeprune.sources.folder import FolderImages
 from edgeprune.sources.splits import long_tail, stratified
 from edgeprune.sources.user_data import wrap_data
 
@@ -168,6 +170,24 @@ def test_folder_by_class_names_and_pixels(folder: Path) -> None:
     image, label = data.train[13]
     assert (image.shape, label) == ((3, 8, 8), 1)
     assert image[:, 0, 0].tolist() == pytest.approx([(80 / 255 - 0.5) / 0.25, (30 / 255 - 0.5) / 0.5, 0.5], abs=1e-5)
+
+
+def test_a_picture_is_turned_upright_as_exif_says(tmp_path: Path) -> None:
+    """The eight orientations of a real picture, each turned back by Pillow's own transposition."""
+    upright = Image.fromarray(load_sample_images().images[0]).crop((0, 0, 60, 40))
+    turns = {
+        2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
+        8: "ROTATE_270",
+    }  # fmt: skip
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        stored = upright.transpose(Image.Transpose[turns[orientation]]) if orientation > 1 else upright
+        stored.save(tmp_path / f"{orientation}.png", exif=exif)
+    paths = [tmp_path / f"{orientation}.png" for orientation in range(1, 9)]
+    images = FolderImages(paths, torch.zeros(8, dtype=torch.long), 24, (0.0,) * 3, (1.0,) * 3)
+    assert all(torch.equal(images[number][0], images[0][0]) for number in range(8))
+    assert all(not torch.equal(images[0][0], images[0][0].flip(axis)) for axis in (1, 2))
 
 
 def test_folder_without_val_gives_a_tenth_of_train(folder: Path) -> None:
