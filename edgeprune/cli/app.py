@@ -22,7 +22,9 @@ Two runs in one app, signed with your own key (its password in EDGEPRUNE_KEYSTOR
 
 _KEY, _OUT, _PHONE = "Signature", "Output", "Phone"
 
-app = typer.Typer(help="Build the demo app with a run's models, install it, start it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Build the demo app with a run's models, install it, start it.", no_args_is_help=True, epilog=EPILOG
+)
 
 Runs = Annotated[
     list[Path] | None,
