@@ -4,28 +4,35 @@ from torch import Tensor, fx
 
 from edgeprune.graph.call import Call, Labels, channels, unknown
 from edgeprune.graph.space import ANY, FIXED, core, spread, uniform, varies
+from edgeprune.graph.trace import bound, op_name
 
 _BATCH = "ABCDEFGHIJ"
 
 
-def matmul(call: Call) -> Labels:
-    """matmul, bmm, mm: (..., i, k) @ (..., k, j) -> (..., i, j)."""
-    left, right = call.tensors() if len(call.tensors()) == 2 else call.tensors() * 2
-    ranks = [node.meta["val"].dim() for node in (left, right)]
+def product(call: Call) -> Labels:
+    """matmul, bmm, mm, einsum."""
+    found = letters_of(call.node)
+    return unknown(call) if found is None else contract(call, *found)
+
+
+def letters_of(node: fx.Node) -> tuple[list[fx.Node], list[str], str] | None:
+    """The factors of a product, a letter for each of their axes, and the letters of what comes out.
+
+    None for vectors and for an einsum without a written output, with ellipses or with diagonals.
+    """
+    arguments = bound(node)
+    if op_name(node) == "einsum":
+        factors, arrow, out = str(arguments["equation"]).replace(" ", "").partition("->")
+        letters = factors.split(",")
+        plain = arrow and "." not in factors and all(len(set(part)) == len(part) for part in (*letters, out))
+        return (list(arguments["tensors"]), letters, out) if plain else None
+    left, right = list(arguments.values())[:2]
+    ranks = [factor.meta["val"].dim() for factor in (left, right)]
     if min(ranks) < 2:
-        return unknown(call)
+        return None
     depth = max(ranks) - 2
     batch = [_BATCH[depth - (rank - 2) : depth] for rank in ranks]
-    return contract(call, [left, right], [f"{batch[0]}ik", f"{batch[1]}kj"], f"{_BATCH[:depth]}ij")
-
-
-def einsum(call: Call) -> Labels:
-    """torch.einsum with a written output and without ellipses or diagonals."""
-    factors, arrow, out = str(call.args["equation"]).replace(" ", "").partition("->")
-    letters = factors.split(",")
-    if not arrow or "." in factors or any(len(set(part)) < len(part) for part in (*letters, out)):
-        return unknown(call)
-    return contract(call, list(call.args["tensors"]), letters, out)
+    return [left, right], [f"{batch[0]}ik", f"{batch[1]}kj"], f"{_BATCH[:depth]}ij"
 
 
 def attention(call: Call) -> Labels:

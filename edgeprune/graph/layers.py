@@ -1,15 +1,17 @@
 """The layers that cost multiply-accumulates, with their channel axes written as sums over channel groups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx
 
+from edgeprune.graph.contractions import letters_of
 from edgeprune.graph.record import Program
 from edgeprune.graph.space import core
 from edgeprune.graph.trace import bound, op_name
 
+_PRODUCTS = ("matmul", "bmm", "mm", "einsum")
 _OPS = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "conv2d"),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), "conv_transpose2d"),
@@ -28,10 +30,11 @@ class AxisPart:
 
 @dataclass(frozen=True)
 class Layer:
-    """One conv, depthwise, transposed conv or linear call in the forward. Sizes are those of the dense network.
+    """One conv, depthwise, transposed conv, linear or matrix product in the forward. Sizes are the dense network's.
 
-    `repeats` is how often the call's batch holds the network's batch (window attention: windows per image).
-    A linear layer on tokens has in_hw = out_hw = (tokens, 1).
+    `in_axis` is the axis of the weight that is summed over. `repeats` is how often the call's batch holds the network's
+    batch (window attention: windows per image).
+    A linear layer on tokens has in_hw = out_hw = (tokens, 1); a product with a parameter (matmul, einsum) is one.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Layer:
     in_parts: tuple[AxisPart, ...]
     out_parts: tuple[AxisPart, ...]
     repeats: int = 1
+    in_axis: int = 1
 
     def macs(self, c_in: int, c_out: int) -> int:
         """Multiply-accumulates per example at these widths; a grouped conv keeps its channels per conv group."""
@@ -66,16 +70,43 @@ def list_layers(
     """Layers in execution order.
 
     `owners`: placeholder -> parameter name; `labels`: node -> label tensor; `parts`: label vector -> axis parts.
-    Calls whose weight is computed rather than a parameter are left out.
+    Calls whose weight is computed rather than a parameter are left out, and products that sum over several axes.
     """
-    layers = []
+    layers: list[Layer] = []
     for node in program.graph.nodes:
-        if node.op != "call_function" or op_name(node) not in _OPS:
-            continue
-        args = bound(node)
-        if args["weight"].name in owners:
-            layers.append(_layer(node, args, owners[args["weight"].name], labels, parts, batch))
+        name = op_name(node) if node.op == "call_function" else ""
+        if name in _PRODUCTS:
+            layers.extend(_products(node, owners, labels, parts, batch))
+        elif name in _OPS:
+            args = bound(node)
+            if args["weight"].name in owners:
+                layers.append(_layer(node, args, owners[args["weight"].name], labels, parts, batch))
     return tuple(layers)
+
+
+def _products(
+    node: fx.Node, owners: dict[str, str], labels: dict[str, Any], parts: Parts, batch: int
+) -> Iterator[Layer]:
+    """A product of an activation with a parameter, as a linear layer."""
+    factors, letters, out = letters_of(node) or ([], [], "")
+    if len(factors) != 2:
+        return
+    pairs = list(zip(factors, letters, strict=True))
+    for (weight, own), (x, other) in (pairs, pairs[::-1]):
+        summed = [name for name in own if name in other and name not in out]
+        made = [name for name in own if name in out and name not in other]
+        if weight.name not in owners or x.name in owners or len(summed) != 1 or len(made) != 1:
+            continue
+        sizes: dict[str, int] = {}
+        for letter, size in zip(own + other, (*weight.meta["val"].shape, *x.meta["val"].shape), strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+        tokens = max(1, _product(sizes.values()) // (sizes[summed[0]] * sizes[made[0]] * max(batch, 1)))
+        into, made_of = _axis(labels[x.name], other.index(summed[0])), _axis(labels[node.name], out.index(made[0]))
+        name, one, hw = owners[weight.name], (1, 1), (tokens, 1)
+        yield Layer(
+            name, "linear", name, one, one, (0, 0), one, 1, hw, hw, False, parts(into), parts(made_of),
+            in_axis=own.index(summed[0]),
+        )  # fmt: skip
 
 
 def _layer(node: fx.Node, args: dict[str, Any], weight: str, labels: dict[str, Any], parts: Parts, batch: int) -> Layer:
@@ -113,6 +144,7 @@ def _layer(node: fx.Node, args: dict[str, Any], weight: str, labels: dict[str, A
         parts(_axis(labels[args["input"].name], len(x) - spatial - 1)),
         parts(_axis(labels[node.name], len(out) - spatial - 1)),
         repeats,
+        0 if op == "conv_transpose2d" else 1,
     )
 
 

@@ -164,13 +164,13 @@ class _Prover:
         single, inputs = pruned.float(), tuple(x.float() if x.is_floating_point() else x for x in self.inputs)
         expected = _outputs(single, inputs)
         parameters = dict(single.named_parameters())
-        transposed = {layer.weight for layer in self.coupling.layers if layer.op == "conv_transpose2d"}
+        axes = {layer.weight: layer.in_axis for layer in self.coupling.layers}
         changes = {}
         for name in consumers:
             weight = parameters[name]
             original = weight.detach().clone()
             with torch.no_grad():
-                weight.copy_(original.roll(1, 0 if name in transposed else 1))
+                weight.copy_(original.roll(1, axes[name]))
                 changes[name] = _difference(_outputs(single, inputs), expected)
                 weight.copy_(original)
         return changes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeprune.graph import Coupling, find_groups, prune_proved, trace
+from edgeprune.graph import Coupling, find_groups, prove, prune_proved, trace
 
 
 class Net(nn.Module):
@@ -164,6 +164,8 @@ def test_einsum_with_a_weight() -> None:
     pruned, coupling = halved(model, IMAGE)
     assert widths(coupling) == {"a": 8, "w": 6}
     assert pruned.w.shape == (4, 3)
+    assert coupling.macs() == 64 * (3 * 9 * 8 + 8 * 6 + 6 * 9 * 5)
+    assert coupling.macs({"a": 4, "w": 3}) == 64 * (3 * 9 * 4 + 4 * 3 + 3 * 9 * 5)
 
 
 def test_matmul_with_a_weight() -> None:
@@ -174,6 +176,39 @@ def test_matmul_with_a_weight() -> None:
     pruned, coupling = halved(model, IMAGE)
     assert widths(coupling) == {"a": 8, "w": 6}
     assert (tuple(pruned.w.shape), tuple(pruned.shift.shape)) == ((4, 3), (3,))
+    assert coupling.macs() == 64 * (3 * 9 * 8 + 8 * 6 + 6 * 5)
+    assert [(x.name, x.weight, x.in_axis) for x in coupling.layers] == [
+        ("a", "a.weight", 1),
+        ("w", "w", 0),
+        ("b", "b.weight", 1),
+    ]
+
+
+def test_matmul_with_a_weight_on_the_left_and_one_a_head() -> None:
+    """(o, c) @ (n, c, t); then a matrix for each of two heads, (2, c, e)."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        y = F.relu(m.left @ F.relu(m.a(x)).flatten(2))
+        y = y.transpose(1, 2).reshape(x.shape[0], 2, 32, -1) @ m.heads
+        return m.b(F.relu(y))
+
+    parts = {"left": torch.randn(6, 8), "heads": torch.randn(2, 6, 4), "b": nn.Linear(4, 5)}
+    pruned, coupling = halved(Net(forward, a=conv(3, 8), **parts), IMAGE)
+    assert widths(coupling) == {"a": 8, "left": 6}  # what comes out has two channel axes: the heads, and theirs
+    assert "heads: spans a tensor with two channel axes" in reasons(coupling)
+    assert (tuple(pruned.left.shape), tuple(pruned.heads.shape)) == ((3, 4), (2, 3, 4))
+    assert [(x.name, x.in_axis) for x in coupling.layers] == [("a", 1), ("left", 1), ("heads", 1), ("b", 1)]
+    assert coupling.macs() == 64 * (3 * 9 * 8 + 8 * 6 + 6 * 4 + 4 * 5)
+
+
+def test_a_product_wired_wrongly_is_noticed() -> None:
+    """The only consumer is a matmul: the proof has to permute its inputs to be worth anything."""
+    model = Net(lambda m, x: F.relu(m.a(x)).mean((2, 3)) @ m.w, a=conv(3, 8), w=torch.randn(8, 5))
+    traced = trace(model, (IMAGE,))
+    coupling = find_groups(traced)
+    proof = prove(model, traced, coupling, {"a": torch.arange(4)})
+    assert proof.ok
+    assert 1e-3 < proof.miswired_rel_change < float("inf")
 
 
 def test_matrix_product_of_two_activations() -> None:
