@@ -5,16 +5,21 @@ import sys
 import typer
 
 from edgeprune.cli.app import app as app_commands
+from edgeprune.cli.check import EPILOG as CHECK_EPILOG
+from edgeprune.cli.check import check
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
 from edgeprune.cli.devices import EPILOG as DEVICES_EPILOG
 from edgeprune.cli.devices import devices
+from edgeprune.cli.doctor import EPILOG as DOCTOR_EPILOG
+from edgeprune.cli.doctor import doctor
 from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
 from edgeprune.cli.groups import groups
 from edgeprune.cli.init import EPILOG as INIT_EPILOG
 from edgeprune.cli.init import init
 from edgeprune.cli.inspect import EPILOG as INSPECT_EPILOG
 from edgeprune.cli.inspect import inspect
+from edgeprune.cli.measurements import app as measurements_commands
 from edgeprune.cli.optimize import EPILOG, optimize
 from edgeprune.cli.profile import EPILOG as PROFILE_EPILOG
 from edgeprune.cli.profile import profile
@@ -37,6 +42,9 @@ app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)
 app.command(epilog=DEVICES_EPILOG)(devices)
 app.command(epilog=PROFILE_EPILOG)(profile)
+app.command(epilog=CHECK_EPILOG)(check)
+app.command(epilog=DOCTOR_EPILOG)(doctor)
+app.add_typer(measurements_commands, name="measurements")
 app.add_typer(app_commands, name="app")
 app.add_typer(table_commands, name="table")
 
