@@ -51,6 +51,13 @@ class Config(BaseModel):
     file_size: str | None = Field(None, description="file size budget: 4MB or 50%")
     macs: str | None = Field(None, description="budget of multiply-accumulates: 300M or 50%")
 
+    min_class_recall: float | None = Field(
+        None, gt=0, le=1, description="no class may have a lower recall on val: 0.6 is 60 %"
+    )
+    max_class_drop: float | None = Field(
+        None, ge=0, le=100, description="points of recall on val that a class may lose against the dense network"
+    )
+
     recipe: str = Field("beta-rank", description="published method: see docs/recipes.md")
     score: str | None = Field(None, description="criterion that ranks channels, instead of the recipe's")
     allocate: str | None = Field(None, description="how widths are chosen, instead of the recipe's")

@@ -62,7 +62,7 @@ class Requirement(_Schema):
     of the limit that decides `met`: for latency at the upper end of the interval.
     """
 
-    kind: Literal["latency", "memory", "file_size", "macs"]
+    kind: Literal["latency", "memory", "file_size", "macs", "class_recall"]
     asked: str
     limit: float
     achieved: float | None
@@ -70,7 +70,7 @@ class Requirement(_Schema):
     ratio: float | None
     ratio_ci95: tuple[float, float] | None
     used: float | None
-    source: Literal["measured", "emulated", "counted", "not measured"]
+    source: Literal["measured", "emulated", "counted", "evaluated", "not measured"]
     met: bool | None
     note: str
     device: str | None = None

@@ -21,7 +21,15 @@ One file per project:
 
 SECTIONS = {
     "Model and data": ("model", "weights", "data", "task", "image_size", "mean", "std", "long_tail"),
-    "Target and budget (at least one limit)": ("target", "latency", "memory", "file_size", "macs"),
+    "Target and budget (at least one limit)": (
+        "target",
+        "latency",
+        "memory",
+        "file_size",
+        "macs",
+        "min_class_recall",
+        "max_class_drop",
+    ),
     "Method": ("recipe", "score", "allocate", "multiple", "runtime", "threads", "formats", "quantize"),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
     "Training": ("epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
@@ -40,6 +48,8 @@ EXAMPLES: dict[str, Any] = {
     "memory": "30MB",
     "file_size": "4MB",
     "macs": "50%",
+    "min_class_recall": 0.6,
+    "max_class_drop": 2,
     "score": "l1",
     "allocate": "uniform",
     "keep": ["features.0*", "classifier.0=50%"],

@@ -90,6 +90,14 @@ def optimize(
     macs: Annotated[
         str | None, option("--macs", help="Multiply-accumulates: 300M or 50%.", panel=_GOAL, metavar="BUDGET")
     ] = None,
+    min_class_recall: Annotated[
+        float | None,
+        option("--min-class-recall", help="No class below this recall, e.g. 0.6.", panel=_GOAL, metavar="SHARE"),
+    ] = None,
+    max_class_drop: Annotated[
+        float | None,
+        option("--max-class-drop", help="Points of recall a class may lose.", panel=_GOAL, metavar="POINTS"),
+    ] = None,
     runtime: Annotated[
         str | None, option("--runtime", help="litert (default) or executorch.", panel=_GOAL, metavar="NAME")
     ] = None,

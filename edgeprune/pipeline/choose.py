@@ -180,7 +180,8 @@ def _search(
 
         if job.recipe.allocate.name != "latency":
             return allot(job, coupling, scores, multiple, latency, limits, measure, on_round)
-        batches = calibration_batches(job.data, _CALIBRATION_IMAGES, _BATCH, job.config.seed)
+        balanced = job.guard is not None  # rare classes count as much as common ones where none may be left behind
+        batches = calibration_batches(job.data, _CALIBRATION_IMAGES, _BATCH, job.config.seed, class_balanced=balanced)
         return search(
             job.model,
             coupling,

@@ -114,10 +114,7 @@ def _prove(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:
     except NotInterpreted:
         return _prove_weights(job, network, artifact)
     if not found.passed:
-        raise ParityError(
-            f"{artifact.path.name} does not answer what the network answers: {found.reason}",
-            _cure(artifact, found.reason),
-        )
+        raise _failed(artifact, found.reason)
     compared = "interpreted" if artifact.format == "coreml" and sys.platform != "darwin" else "outputs"
     return ParityResult(
         max_rel_error=found.max_rel_error,
@@ -135,10 +132,17 @@ def _prove_weights(job: Job, network: nn.Module, artifact: Artifact) -> ParityRe
     return ParityResult(max_rel_error=weights.max_abs_error, inputs=0, compared="weights")
 
 
-def _cure(artifact: Artifact, reason: str) -> str:
-    if artifact.precision == "float32" or "proves nothing" in reason:
-        return "Leave this format out with --formats, and please report this model."
-    return "Ask for less with --quantize fp16 or none, or leave this format out with --formats."
+def _failed(artifact: Artifact, reason: str) -> ParityError:
+    if "of the model itself" in reason:
+        return ParityError(
+            f"{artifact.path.name} cannot be proved: {reason}. Training is the cause, not the conversion: torch itself "
+            "answers so",
+            "Give trained weights; of a pruned network, more --epochs, a lower --lr, or a larger budget.",
+        )
+    cure = "Leave this format out with --formats, and please report this model."
+    if artifact.precision != "float32":
+        cure = "Ask for less with --quantize fp16 or none, or leave this format out with --formats."
+    return ParityError(f"{artifact.path.name} does not answer what the network answers: {reason}", cure)
 
 
 def require_smaller(dense: dict[str, Proved], pruned: dict[str, Proved]) -> None:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from edgeprune.config import Budget, Config
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
+from edgeprune.guard import ClassGuard, make_guard
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
-from edgeprune.sources.batches import default_batch_size, gather
+from edgeprune.sources.batches import default_batch_size, gather, loaders
 from edgeprune.sources.data import Data, is_loader, load_data
 from edgeprune.sources.models import load_model
 from edgeprune.targets.target import Targets
@@ -46,6 +48,20 @@ class Job:
     def batch_size(self) -> int:
         """Images a training step: as set, else by the number of training images."""
         return self.config.batch_size or default_batch_size(self.data)
+
+    @cached_property
+    def guard(self) -> ClassGuard | None:
+        """What the recall of classes must not fall below, if asked for. Raises UsageError (see `make_guard`)."""
+        config = self.config
+        if config.min_class_recall is None and config.max_class_drop is None:
+            return None
+        return make_guard(
+            config.min_class_recall, config.max_class_drop, self.val_metrics(self.model), self.data.class_names
+        )
+
+    def val_metrics(self, network: nn.Module) -> dict[str, Any]:
+        """All metrics of a network on val."""
+        return self.task.evaluate(network, loaders(self.data, self.batch_size, self.config.seed)[1])
 
     @property
     def example_inputs(self) -> tuple[Tensor, ...]:
@@ -115,6 +131,7 @@ def make_job(
     )
     _check_weights(model)
     _check_forward(job)
+    job.guard  # noqa: B018 - what cannot be asked for is said before any work
     job.calibration = _calibration(job)
     return job
 

@@ -121,9 +121,9 @@ def _deliver_pruned(
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
         job.progress.stage("Measuring dense and pruned" if measures(job) else "Counting costs")
         make_pruned_twin = partial(_pruned_twin, job, run, pruned, recovery, files, attempt)
-        judged = _judge(job, run, dense, dense_files, search, files, str(attempt), make_pruned_twin)
+        judged = _judge(job, run, dense, dense_files, search, files, pruned, str(attempt), make_pruned_twin)
         attempts.append(Delivered(attempt, search, widths, recovery, pruned, entries.files, files, judged))
-        if judged.met:
+        if judged.affordable:  # a class that was left behind is not helped by a narrower network
             break
         missed = "; ".join(f"{r.kind} {r.note}" for r in judged.requirements if r.met is False)
         job.progress.note(f"outside the budget ({missed})" + (": one more solve" if attempt + 1 < _ATTEMPTS else ""))
@@ -143,7 +143,7 @@ def _pruned_twin(
 def _deliver_dense(job: Job, run: Run, coupling: Coupling, dense: DenseStage, files: NetworkFiles) -> Delivered:
     job.progress.note("the dense network already meets the budget: nothing is pruned")
     search = unpruned(coupling)
-    judged = _judge(job, run, dense, files, search, files, "dense")
+    judged = _judge(job, run, dense, files, search, files, job.model, "dense")
     return Delivered(None, search, Widths(), None, job.model, [], files, judged)
 
 
@@ -154,6 +154,7 @@ def _judge(
     dense_files: NetworkFiles,
     search: SearchStage,
     pruned_files: NetworkFiles,
+    network: nn.Module,
     name: str,
     make_pruned_twin: Callable[[], Twin | None] = lambda: None,
 ) -> JudgeStage:
@@ -163,6 +164,7 @@ def _judge(
         run,
         (Costs(dense.macs, dense.params, before.size_bytes), before),
         (Costs(search.macs, search.params, after.size_bytes), after),
+        network,
         name,
         make_pruned_twin,
     )

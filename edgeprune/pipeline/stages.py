@@ -110,12 +110,14 @@ def judge_stage(
     run: Run,
     dense: tuple[Costs, Artifact],
     pruned: tuple[Costs, Artifact],
+    final: nn.Module,
     name: str,
     make_pruned_twin: Callable[[], Twin | None] = lambda: None,
 ) -> JudgeStage:
     """Measure dense and pruned once more, interleaved in fresh processes, and compare with the budget.
 
     `dense` is the float32 file, `pruned` the one that is shipped; `make_pruned_twin` compares that with float32.
+    `final` is the network itself, whose recall by class is looked at on val if the run has a guard.
     """
     found = run.done(f"judge-{name}")
     if found is not None:
@@ -136,10 +138,11 @@ def judge_stage(
             device = {**facts["device"], "kind": target.kind}
             conditions = {"before": facts["conditions_before"], "after": facts["conditions_after"]}
     first = rows[0] if rows else Row(dense[0], pruned[0], None)
+    guarded = [job.guard.requirement(job.val_metrics(final))] if job.guard is not None else []
     if job.targets.trips is not None:
         conditions["adb_round_trips"] = job.targets.trips
     stage = JudgeStage(
-        requirements=judge_all(job.budget.limits, rows or [first]),
+        requirements=[*judge_all(job.budget.limits, rows or [first]), *guarded],
         dense_latency=first.dense.latency,
         pruned_latency=first.pruned.latency,
         dense_memory_mib=first.dense.peak_memory_mib,

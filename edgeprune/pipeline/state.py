@@ -74,6 +74,11 @@ class JudgeStage(BaseModel):
         return all(requirement.met for requirement in self.requirements)
 
     @property
+    def affordable(self) -> bool:
+        """True when every limit of cost holds, whatever became of the recall of classes."""
+        return all(requirement.met for requirement in self.requirements if requirement.kind != "class_recall")
+
+    @property
     def used(self) -> float:
         """Share of the limit that is used most; above 1 it is missed."""
         return max((requirement.used for requirement in self.requirements if requirement.used is not None), default=0.0)

@@ -81,6 +81,7 @@ def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None
         on_step=on_step,
         on_epoch=on_epoch,
         resume_path=checkpoint,
+        acceptable=job.guard.holds if job.guard is not None else None,
     )
     return Recovery(
         schedule=recipe.schedule,

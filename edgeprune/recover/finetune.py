@@ -21,6 +21,7 @@ WEIGHT_DECAY = 5e-4
 WARMUP = 0.1
 
 OnStep = Callable[[int, int, float], None]
+Acceptable = Callable[[dict[str, Any]], bool]
 OnEpoch = Callable[[int, int, dict[str, Any], float], None]
 
 
@@ -62,8 +63,10 @@ def finetune(
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
     resume_path: Path | None = None,
+    acceptable: Acceptable | None = None,
 ) -> FinetuneResult:
-    """Trains the model in place; the weights best on val's primary metric stay in it (epoch 0: before training).
+    """Trains the model in place; the weights best on val's primary metric stay in it (epoch 0: before training);
+    an epoch whose metrics are `acceptable` is better than any that is not.
 
     `lr` is the peak of the schedule. `teacher` (eval mode, same augmented view) adds distillation by `alpha` and `tau`.
     The result depends on the seed only, given the number of threads. With `resume_path` a checkpoint is written after
@@ -91,15 +94,15 @@ def finetune(
     def finish(epoch: int, loss: float | None) -> None:
         nonlocal best_state
         metrics = task.evaluate(model, val_loader)
-        better = not history or metrics[task.primary] >= best_of(history, task.primary).metrics[task.primary]
         history.append(Epoch(epoch, loss, metrics))
-        if better:
+        best = best_of(history, task.primary, acceptable)
+        if best is history[-1]:
             best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if resume_path is not None:
             record = {"settings": settings, "history": [asdict(entry) for entry in history]}
             Checkpoint(model.state_dict(), best_state, _momentum(model, optimizer), record).save(resume_path)
         if on_epoch is not None:
-            on_epoch(epoch, epochs, metrics, best_of(history, task.primary).metrics[task.primary])
+            on_epoch(epoch, epochs, metrics, best.metrics[task.primary])
 
     if resume_path is not None and resume_path.exists():
         history, best_state = _resume(resume_path, settings, model, optimizer, schedule, len(train_loader))  # type: ignore[arg-type]
@@ -133,13 +136,17 @@ def finetune(
             finish(epoch, total_loss / max(1, count))
     model.load_state_dict(best_state)
     model.to(home).to(memory_format=torch.contiguous_format).eval()
-    best = best_of(history, task.primary)
+    best = best_of(history, task.primary, acceptable)
     return FinetuneResult(best.epoch, best.metrics[task.primary], tuple(history), time.monotonic() - started)
 
 
-def best_of(history: list[Epoch], primary: str) -> Epoch:
-    """The epoch with the highest primary metric, the latest of equals: it has seen the lower learning rate."""
-    return max(history, key=lambda entry: (entry.metrics[primary], entry.epoch))
+def best_of(history: list[Epoch], primary: str, acceptable: Acceptable | None = None) -> Epoch:
+    """The acceptable epoch with the highest primary metric, the latest of equals: it has seen lower learning rates.
+
+    Of all epochs if none is acceptable.
+    """
+    fine = [entry for entry in history if acceptable is None or acceptable(entry.metrics)]
+    return max(fine or history, key=lambda entry: (entry.metrics[primary], entry.epoch))
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -15,7 +15,13 @@ from edgeprune.result import ArtifactResult, LatencyStats, Network, Requirement,
 Evidence = Literal["measured", "emulated", "not measured"]
 
 RUNTIMES = {"litert": "LiteRT", "executorch": "ExecuTorch", "coreml": "Core ML"}
-KINDS = {"latency": "Latency", "memory": "Peak memory", "file_size": "File size", "macs": "MACs"}
+KINDS = {
+    "latency": "Latency",
+    "memory": "Peak memory",
+    "file_size": "File size",
+    "macs": "MACs",
+    "class_recall": "Class recall",
+}
 METRICS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1"}
 
 
@@ -46,6 +52,7 @@ class BudgetRow:
 
     label: str
     asked: str
+    bound: Literal["at most", "at least"]
     limit: str
     achieved: str
     ratio: str
@@ -295,4 +302,5 @@ def _budget_row(r: Requirement) -> BudgetRow:
         ratio += f" ({100 * r.ratio_ci95[0]:.1f} to {100 * r.ratio_ci95[1]:.1f})"
     verdict: Literal["met", "not met", "unknown"] = "unknown" if r.met is None else "met" if r.met else "not met"
     limit, achieved = text.quantity(r.limit, r.unit), text.quantity(r.achieved, r.unit)
-    return BudgetRow(KINDS[r.kind], r.asked, limit, achieved, ratio, r.source, verdict, r.note)
+    bound: Literal["at most", "at least"] = "at least" if r.kind == "class_recall" else "at most"
+    return BudgetRow(KINDS[r.kind], r.asked, bound, limit, achieved, ratio, r.source, verdict, r.note)

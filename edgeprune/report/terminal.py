@@ -68,7 +68,7 @@ def _budget(result: Result) -> Text:
         text.append("\n" if number else "")
         text.append(f"{row.label} {row.asked}: ")
         text.append(row.verdict, style=_STYLES[row.verdict])
-        text.append(f", {row.achieved} of at most {row.limit} ({row.source})")
+        text.append(f", {row.achieved} of {row.bound} {row.limit} ({row.source})")
         text.append(f", {row.note}" if row.note else "")
     return text
 
