@@ -23,6 +23,7 @@ from edgeprune.graph.surgery import make_widths, prune
 from edgeprune.graph.trace import Trace, preserved_buffers, switched
 from edgeprune.graph.widths import Widths
 
+_CURE = "a width is written in its code? then prune DIR/model.pt2 of `edgeprune groups -o DIR`: there it follows"
 TOLERANCE = 1e-9
 NOTICED = 1e-3
 MISWIRED = 12
@@ -136,7 +137,7 @@ class _Prover:
                     pruned(*twice)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as failure:
             first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-            return pruned, [], f"does not run when pruned (a width is written in its code?): {first}"
+            return pruned, [], f"does not run when pruned ({_CURE}): {first}"
         return pruned, outputs, None
 
     def culprits(self, kept: dict[str, Tensor]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from functools import reduce
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from edgeprune.graph.trace import op_name
@@ -31,6 +32,7 @@ def free_shapes(module: fx.GraphModule) -> fx.GraphModule:
                     sizes = _expanded(node, None if node.args[0] in reached or not inputs else inputs[0])
                 else:
                     sizes = _viewed(node)
+                    node.target = torch.ops.aten.reshape.default  # what is a view for one example may not be for two
             node.args = (node.args[0], sizes, *node.args[2:])
     module.graph.lint()
     module.recompile()

@@ -122,6 +122,36 @@ def test_a_train_step_is_the_originals(tmp_path: Path) -> None:
     assert not torch.equal(moved[0]["features.0.1.running_mean"], before)
 
 
+class InNumbers(nn.Module):
+    """Widths written in the code of the forward pass, in three ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 24, 3), nn.Conv2d(24, 32, 3)
+        self.head = nn.Linear(32 * 4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.a(x)).reshape(-1, 16, 6 * 6).view(-1, 16, 6, 6)
+        y = functional.relu(self.b(y)).permute(0, 2, 3, 1).reshape(-1, 24).view(-1, 4, 4, 24).permute(0, 3, 1, 2)
+        return self.head(functional.relu(self.c(y)).view(-1, 32 * 4))
+
+
+def test_widths_written_in_the_code_follow_in_the_graph(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x = InNumbers().eval(), torch.randn(1, 3, 8, 8)
+    _, _, stuck = half(network, x)
+    assert stuck.frozen.keys() == {"a", "b", "c"}
+    assert all("model.pt2" in reason for reason in stuck.frozen.values())
+    loaded = saved(network, x, tmp_path / "net.pt2")
+    pruned, widths, proof = half(loaded, x)
+    assert proof.ok
+    assert proof.frozen == {}
+    assert pruned(torch.randn(4, 3, 8, 8)).shape == (4, 10)
+    assert (pruned.a.out_channels, pruned.b.out_channels, pruned.head.in_features) == (8, 8, 8 * 4)
+    again = Widths.from_json(widths.to_json()).apply(load_model(str(tmp_path / "net.pt2")))
+    torch.testing.assert_close(again(x), pruned(x))
+
+
 def test_dropout_is_switched(written: nn.Module, tmp_path: Path) -> None:
     x = torch.randn(2, 3, 15, 15)
     loaded = saved(written, x, tmp_path / "net.pt2")
