@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import converters
 from converters.artifact import Artifact
 from edgeprune.config import Config, make_config, read_config_file
 from edgeprune.errors import EnvironmentProblem, UsageError
@@ -124,8 +123,6 @@ def _evaluate(run: Path, result: Result, artifact: Artifact, progress: Progress,
     if config.model is None or config.data is None:
         raise UsageError(f"{run} was made from Python objects: its data cannot be loaded.", "Pass --no-accuracy.")
     job = job_from_config(config, progress)
-    seen = converters.inspect(artifact.path, artifact.format)
-    artifact = replace(artifact, inputs=seen.inputs, outputs=seen.outputs)
     network = FileNetwork(artifact, restore(run, job.model), job.example_inputs, config.threads)
     split, metrics = final_metrics(job, {"file": network})
     metric = job.task.primary

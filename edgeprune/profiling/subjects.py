@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import converters
 from converters.artifact import SUFFIXES, Artifact, sha256, size_bytes
 from edgeprune.errors import UsageError
 from edgeprune.result import Result
@@ -22,13 +23,14 @@ def read_result(run: Path) -> Result:
 
 
 def artifact_of(path: Path, precision: str = "float32") -> Artifact:
-    """A converted file. Raises UsageError for one that no runtime here or on a phone runs."""
+    """A converted file. Raises UsageError for one that no runtime runs, InspectionError for what is no model."""
     if not path.is_file():
         raise UsageError(f"{path} is no file.", "Give a .tflite, a .pte, or a run directory.")
     format = next((f for f in RUNNABLE if path.name.endswith(SUFFIXES[f])), None)  # type: ignore[index]
     if format is None:
         raise UsageError(f"{path.name} is neither a .tflite nor a .pte.", "Convert it: edgeprune convert --to litert.")
-    return Artifact(format, path, (), (), precision, sha256(path), size_bytes(path))  # type: ignore[arg-type]
+    seen = converters.inspect(path, format)  # type: ignore[arg-type]
+    return Artifact(seen.format, path, seen.inputs, seen.outputs, precision, sha256(path), size_bytes(path))
 
 
 def of_run(run: Path, runtime: str | None = None) -> dict[str, Artifact]:

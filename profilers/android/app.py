@@ -117,7 +117,6 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
         "warmup_runs": turn.warmup_runs,
         "warmup_ms": round(turn.warmup_seconds * 1e3),
         "min_runs": turn.min_runs,
-        "max_runs": turn.max_runs,
         "min_ms": round(turn.min_seconds * 1e3),
         "max_ms": round(turn.max_seconds * 1e3),
     }
