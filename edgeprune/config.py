@@ -146,6 +146,12 @@ def make_config(settings: dict[str, Any], config_file: Path | None = None) -> Co
     return config
 
 
+def each_budget(config: Config) -> list[Config]:
+    """The settings once for each latency budget: several, parted by commas, make a front."""
+    texts = [text.strip() for text in (config.latency or "").split(",") if text.strip()]
+    return [config.model_copy(update={"latency": text}) for text in texts] or [config]
+
+
 def make_settings(settings: dict[str, Any], config_file: Path | None = None) -> Config:
     """As `make_config`, for commands that need no budget."""
     merged = read_config_file(config_file) if config_file is not None else {}

@@ -288,6 +288,42 @@ class TableCheck(_Schema):
     pairs_ms: list[tuple[float, float]]
 
 
+class FrontPoint(_Schema):
+    """One budget of a front and the run that answers it; `path` is None where no network can meet the budget.
+
+    `ms` is the pruned file's median, `ratio` pruned / dense; `val_metric` and `metric` are the primary metric on val,
+    to choose by, and on the final split.
+    """
+
+    asked: str
+    met: bool
+    outcome: str
+    path: str | None
+    ms: float | None = None
+    ratio: float | None = None
+    val_metric: float | None = None
+    metric: float | None = None
+    macs: int | None = None
+    params: int | None = None
+
+
+class Front(_Schema):
+    """What `edgeprune optimize` prints for several latency budgets, the largest first."""
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    primary_metric: str
+    kind: Literal["measured", "emulated"]
+    dense_ms: float | None
+    dense_metric: float | None
+    points: list[FrontPoint]
+
+    @property
+    def met(self) -> bool:
+        """True when every budget was met."""
+        return all(point.met for point in self.points)
+
+
 class Result(_Schema):
     """One run of `edgeprune optimize`."""
 

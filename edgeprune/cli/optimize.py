@@ -224,15 +224,30 @@ _NOT_SETTINGS = {"config", "output", "resume", "plan", "json"}
 def _run(
     settings: dict[str, Any], config_file: Path | None, output: Path | None, resume: bool, plan: bool, as_json: bool
 ) -> None:
-    from edgeprune.config import make_config
+    from edgeprune.config import each_budget, make_settings
+    from edgeprune.errors import UsageError
 
     default = Path("edgeprune.yaml")
-    config = make_config(settings, config_file or (default if default.is_file() else None))
+    config = make_settings(settings, config_file or (default if default.is_file() else None))
 
     from edgeprune.cli.progress import make_progress
     from edgeprune.preflight import check
 
-    check(config)
+    several = each_budget(config)
+    for one in several:
+        check(one)
+    if len(several) > 1:
+        if plan:
+            raise UsageError("--plan looks at one budget.", "Give one --latency.")
+        from edgeprune.pipeline.front import optimize_front
+        from edgeprune.report.front import render_front
+
+        with make_progress() as progress:
+            front = optimize_front(config, output, resume=resume, progress=progress)
+        _show(front, render_front, as_json)
+        if not front.met:
+            raise typer.Exit(4)
+        return
     if plan:
         from edgeprune.pipeline.plan import plan_config
         from edgeprune.report.plan import render_plan

@@ -1,0 +1,67 @@
+"""Several budgets at once for people: a table on the terminal and a picture of accuracy over latency."""
+
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.files import write_text
+from edgeprune.report import facts, text
+from edgeprune.result import Front
+
+_STYLES = {True: "green", False: "red"}
+
+
+def render_front(front: Front) -> RenderableType:
+    """One line a budget; 80 columns wide at most."""
+    name = front.primary_metric
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("budget")
+    for column in ("latency", "of dense", f"{facts.metric_name(name)}, val", "final", "MACs", "met"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        "dense", text.milliseconds(front.dense_ms), "100.0 %", "", facts.metric_text(name, front.dense_metric), "", ""
+    )
+    for point in front.points:
+        known = point.path is not None
+        table.add_row(
+            Text(point.asked),
+            text.milliseconds(point.ms) if known else "",
+            text.percent(point.ratio, 1) if known else "",
+            facts.metric_text(name, point.val_metric) if known else "",
+            facts.metric_text(name, point.metric) if known else "",
+            text.count(point.macs) if known else "",
+            Text("yes" if point.met else "no", style=_STYLES[point.met]),
+        )
+    places = [Text(f"{point.asked}: {point.path or point.outcome}") for point in front.points]
+    return Group(Text(f"{front.model}, latencies {front.kind}; choose by val", style="bold"), table, *places)
+
+
+def write_front(front: Front, path: Path) -> None:
+    """The picture as an HTML file that needs no network."""
+    points = [point for point in front.points if point.ms is not None and point.val_metric is not None]
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=[point.ms for point in points],
+            y=[point.val_metric for point in points],
+            text=[escape(point.asked) for point in points],
+            mode="lines+markers+text",
+            textposition="top center",
+            name="pruned",
+        )
+    )
+    name = escape(facts.metric_name(front.primary_metric))
+    figure.update_layout(
+        title=f"{escape(front.model)}: {name} on val over latency ({front.kind})",
+        xaxis={"title": "Latency, ms", "rangemode": "tozero"},
+        yaxis={"title": f"{name} on val"},
+        template="plotly_white",
+    )
+    if front.dense_ms is not None:
+        figure.add_vline(x=front.dense_ms, line_dash="dot", annotation_text="dense")
+    write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))
