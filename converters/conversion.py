@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec, sha256, size_bytes
@@ -24,6 +26,7 @@ from converters.fold import export_folded, module_path
 from converters.inspection import read
 from converters.options import PRECISIONS, Inputs, Options
 from converters.parity import reference
+from converters.workarounds import workaround
 
 
 def convert(
@@ -52,6 +55,7 @@ def convert(
     path = Path(f"model{SUFFIXES[format]}") if path is None else path
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     example_inputs = tuple(x.detach().cpu().contiguous() for x in given)
+    _check_calibration(example_inputs, options)
     if path.suffix != SUFFIXES[format]:
         raise ConversionError(f"{path.name} is not a name for a {format} file", f"Let it end in {SUFFIXES[format]}.")
     _backend(format, options)
@@ -77,10 +81,10 @@ def convert_graph(
         except (ConverterError, OSError):
             raise
         except Exception as error:  # the libraries raise whatever their compilers raise
-            raise _explain(error, graph_module, format) from error
+            raise _explain(error, graph_module, example_inputs, format) from error
         contents = read(temporary, format)
         if format == "executorch" and not options.allow_portable:
-            _refuse_portable(backend.portable(contents), options.delegate, graph_module)
+            _refuse_portable(backend.portable(contents), options.delegate, graph_module, example_inputs)
     return Artifact(
         format=format,
         path=path,
@@ -119,6 +123,34 @@ def _backend(format: Format, options: Options) -> ModuleType:
     return backend
 
 
+def _check_calibration(example_inputs: Inputs, options: Options) -> None:
+    wanted = [tuple(x.shape) for x in example_inputs]
+    for sample in options.calibration:
+        found = [tuple(x.shape) for x in sample]
+        if found != wanted:
+            raise ConversionError(
+                f"calibration inputs have the shapes {_listed(found)}, the example input {_listed(wanted)}",
+                f"Give calibration inputs of {_listed(wanted)}, one at a time.",
+            )
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def _check_forward(module: nn.Module, example_inputs: Inputs) -> None:
+    """Raise ConversionError if the model itself does not take the inputs."""
+    try:
+        reference(module, [example_inputs])
+    except Exception as error:  # the model's own code raises whatever it likes
+        shapes = _listed([tuple(x.shape) for x in example_inputs])
+        raise ConversionError(
+            f"the model does not take {len(example_inputs)} inputs of shapes {shapes}: "
+            f"{type(error).__name__}: {_first_line(error)}",
+            "Give inputs that the model takes: check their number, channels and size.",
+        ) from error
+
+
 def _export(module: nn.Module, example_inputs: Inputs, options: Options) -> fx.GraphModule:
     try:
         for others in variants([example_inputs], options).values():
@@ -131,6 +163,7 @@ def _export(module: nn.Module, example_inputs: Inputs, options: Options) -> fx.G
                 f"{type(error).__name__}: {_first_line(error)}",
                 "Some networks fix their sizes: leave --max-batch or --sides out.",
             ) from error
+        _check_forward(module, example_inputs)
         where = re.search(r'File "([^"]+)", line (\d+), in (forward|_forward_impl)', str(error))
         place = f" at {Path(where[1]).name}:{where[2]}" if where else ""
         raise ConversionError(
@@ -139,32 +172,64 @@ def _export(module: nn.Module, example_inputs: Inputs, options: Options) -> fx.G
         ) from error
 
 
-def _explain(error: Exception, graph_module: fx.GraphModule, format: Format) -> ConversionError:
+def _explain(error: Exception, graph_module: fx.GraphModule, inputs: Inputs, format: Format) -> ConversionError:
     """Name the op, and the module that calls it, from a library's error."""
+    error = _root(error)
     text = str(error)
-    op = re.search(r"(?:aten[.:]+|torch\.ops\.aten\.)(\w+)", text) or re.search(
-        r"for (?:op|function|node) '?(\w+)", text
+    op = re.search(r"(?:aten[.:]+|torch\.ops\.aten\.|prims\.)(\w+)", text) or re.search(
+        r"(?:for (?:op|function|node)|fx node) '?(\w+)", text
     )
     name = op[1] if op else None
-    path, line = next(iter(_callers(graph_module, name)), (None, "")) if name else (None, "")
+    path, line = next(iter(_callers(graph_module, name, inputs)), (None, "")) if name else (None, "")
     places = [f"module {path}" if path else "the model itself", line]
     where = f" ({', '.join(place for place in places if place)})" if path is not None else ""
     message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
     return ConversionError(
         f"{message}: {type(error).__name__}: {_first_line(error)}",
-        "Replace that operation by supported ones, or leave this format out of --formats.",
+        f"{workaround(name)}, or leave this format out.",
         op=f"aten.{name}" if name else None,
         module_path=path,
     )
 
 
-def _callers(graph_module: fx.GraphModule, name: str) -> list[tuple[str, str]]:
-    """Calls of aten.`name`: the path of the user's module ("" for the model itself), and "file.py:line" if known."""
-    return [
-        (module_path(node), _line(node))
-        for node in graph_module.graph.nodes
-        if node.op == "call_function" and re.match(rf"aten\.{name}_?\b", str(node.target))
-    ]
+def _root(error: Exception) -> Exception:
+    """What an error was raised from, in the end: libraries wrap theirs."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def _callers(graph_module: fx.GraphModule, name: str, inputs: Inputs) -> list[tuple[str, str]]:
+    """Calls of aten.`name`: the path of the user's module ("" for the model itself), and "file.py:line" if known.
+
+    An operation that is not in the graph itself is looked for in what the graph is decomposed into.
+    """
+    found = _calls(graph_module.graph, name)
+    if not found:
+        own = {node.name: node for node in graph_module.graph.nodes}
+        try:
+            parts = torch.export.export(graph_module, inputs).run_decompositions()
+        except Exception:  # then the graph alone has to tell
+            return []
+        sources = [source.name for node in _calls(parts.graph, name) for source in _sources(node)]
+        found = [own[source] for source in sources if source in own]
+    return [(module_path(node), _line(node)) for node in found]
+
+
+def _calls(graph: fx.Graph, name: str) -> list[fx.Node]:
+    """Calls of an operation; relu_ counts as relu, and prims.erf_inv is aten.erfinv."""
+    calls = [(node, str(node.target).split(".")) for node in graph.nodes if node.op == "call_function"]
+    plain = name.replace("_", "")
+    return [node for node, parts in calls if len(parts) > 1 and parts[1].replace("_", "") == plain]
+
+
+def _sources(node: fx.Node) -> Iterator[Any]:
+    """The nodes that a node was made from, nearest first."""
+    pending = list(node.meta.get("from_node", ()))
+    while pending:
+        source = pending.pop(0)
+        yield source
+        pending += source.from_node
 
 
 def _line(node: fx.Node) -> str:
@@ -173,10 +238,10 @@ def _line(node: fx.Node) -> str:
     return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
 
 
-def _refuse_portable(ops: dict[str, int], delegate: str, graph_module: fx.GraphModule) -> None:
+def _refuse_portable(ops: dict[str, int], delegate: str, graph_module: fx.GraphModule, inputs: Inputs) -> None:
     if not ops:
         return
-    places = {op: _callers(graph_module, op.rpartition("::")[2].removesuffix("_copy")) for op in ops}
+    places = {op: _callers(graph_module, op.rpartition("::")[2].removesuffix("_copy"), inputs) for op in ops}
     told = [f"{op}{f' (module {at[0][0]})' if at and at[0][0] else ''}" for op, at in places.items()]
     first = next(iter(ops))
     raise ConversionError(

@@ -161,12 +161,14 @@ def compare(
 
 def _silent(index: int, ours: npt.NDArray[Any], theirs: npt.NDArray[Any], largest: float) -> list[str]:
     """Why a comparison of this output proves nothing."""
-    if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
-        return [f"output {index} is not finite"]
+    if not np.isfinite(ours).all():
+        return [f"output {index} of the model itself is not finite: the comparison proves nothing"]
+    if not np.isfinite(theirs).all():
+        return [f"output {index} of the file is not finite, the model's is"]
     if largest < NEAR_ZERO:
-        return [f"output {index} is near zero (max {largest:.1e}): the comparison proves nothing"]
+        return [f"output {index} of the model itself is near zero (max {largest:.1e}): the comparison proves nothing"]
     if float(ours.std(axis=0).max()) < CONSTANT * largest:
-        return [f"output {index} hardly depends on the input: the comparison proves nothing"]
+        return [f"output {index} of the model itself hardly depends on the input: the comparison proves nothing"]
     if float(theirs.std(axis=0).max()) < CONSTANT * largest:
         return [f"output {index} of the file hardly depends on the input, the model's does"]
     return []

@@ -1,11 +1,14 @@
 """`edgeprune convert`: a network in, files for phones out, each proved on real inputs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeprune.cli.options import option
+
+if TYPE_CHECKING:
+    from edgeprune.errors import EdgePruneError
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -19,7 +22,7 @@ The pruned network of a run, as int8, calibrated and judged on the run's own dat
 
 Any architecture, without data: random inputs of this shape, and weights worth comparing:
 
-  edgeprune convert torchvision:mobilenet_v2 --weights net.safetensors --input-shape 1,3,224,224 --to coreml
+  edgeprune convert torchvision:mobilenet_v2 --weights net.safetensors --input-shape 3x224x224 --to coreml
 
 [bold]Exit codes[/bold]: 0 done, 1 our bug, 2 usage or an operation the format lacks, 3 environment, 6 parity failed
 """
@@ -48,7 +51,7 @@ def convert(
     ] = None,
     input_shape: Annotated[
         str | None,
-        option("--input-shape", help="Instead of data: random inputs, 1,3,224,224.", panel=_IN, metavar="N,C,H,W"),
+        option("--input-shape", help="Instead of data: random inputs, 3x224x224.", panel=_IN, metavar="CxHxW"),
     ] = None,
     image_size: Annotated[
         int | None, option("--image-size", help="Edge of the square input, pixels.", panel=_IN, metavar="PIXELS")
@@ -111,12 +114,13 @@ def convert(
 ) -> None:
     """Convert a network to mobile formats, look into every file, and prove it on real inputs."""
     from edgeprune.cli.failure import reported
+    from edgeprune.input_shape import read_input_shape
 
     with reported(json):
         settings = {
             "weights": None if weights is None else str(weights),
             "data": data,
-            "input_shape": _numbers(input_shape, int, "--input-shape"),
+            "input_shape": None if input_shape is None else (1, *read_input_shape(input_shape)),
             "image_size": image_size,
             "mean": _numbers(mean, float, "--mean"),
             "std": _numbers(std, float, "--std"),
@@ -176,16 +180,20 @@ def _run(
     with make_progress() as progress:
         outcomes = convert_all(requests, output / "convert.log", jobs, not fresh, progress)
     by_format = {request.format: outcome for request, outcome in zip(requests, outcomes, strict=True)}
-    _show(by_format, as_json)
-    _fail(by_format)
+    if not as_json:
+        _show(by_format)
+    if problem := _problem(by_format):
+        from edgeprune.cli.failure import tell
 
-
-def _show(by_format: dict[Any, dict[str, Any]], as_json: bool) -> None:
+        tell(problem.message, problem.cure, problem.exit_code, as_json, {"formats": by_format})
+        raise typer.Exit(problem.exit_code)
     if as_json:
         import json
 
         typer.echo(json.dumps({"formats": by_format}, indent=2))
-        return
+
+
+def _show(by_format: dict[Any, dict[str, Any]]) -> None:
     from rich.console import Console
 
     from edgeprune.conversion.table import render
@@ -195,15 +203,16 @@ def _show(by_format: dict[Any, dict[str, Any]], as_json: bool) -> None:
         Console().print(render(done))
 
 
-def _fail(by_format: dict[Any, dict[str, Any]]) -> None:
-    """Raise the first failure, and name the others in it."""
+def _problem(by_format: dict[Any, dict[str, Any]]) -> "EdgePruneError | None":
+    """The first failure, the others named in it; None if there is none."""
+    from edgeprune.errors import EdgePruneError
+
     failed = {fmt: outcome["error"] for fmt, outcome in by_format.items() if "error" in outcome}
     if not failed:
-        return
-    from edgeprune.errors import EdgePruneError
+        return None
 
     first = next(iter(failed.values()))
     message = "; ".join(f"{fmt}: {error['message']}" for fmt, error in failed.items())
     problem = EdgePruneError(message, first["cure"])
     problem.exit_code = first["exit_code"]
-    raise problem
+    return problem

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -43,8 +44,11 @@ def reported(as_json: bool, *, resumable: bool = False) -> Iterator[None]:
         raise typer.Exit(problem.exit_code) from error
 
 
-def tell(message: str, cure: str, code: int, as_json: bool) -> None:
-    """Message and cure on stderr, and if asked the one JSON object of a failure on stdout."""
+def tell(message: str, cure: str, code: int, as_json: bool, facts: dict[str, Any] | None = None) -> None:
+    """Message and cure on stderr, and if asked the one JSON object of a failure on stdout.
+
+    `facts`: what the command found all the same; it stands beside the error, in the same object.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -53,4 +57,5 @@ def tell(message: str, cure: str, code: int, as_json: bool) -> None:
     if cure:
         console.print(Text(f"       {cure}"))
     if as_json:
-        sys.stdout.write(json.dumps({"error": {"exit_code": code, "message": message, "cure": cure}}) + "\n")
+        error = {"error": {"exit_code": code, "message": message, "cure": cure}}
+        sys.stdout.write(json.dumps({**(facts or {}), **error}) + "\n")

@@ -48,22 +48,26 @@ def _run(file: Path, against: Path | None, as_json: bool) -> None:
                 "Compare two files of one format.",
             )
         failures = converters.check_smaller(dense, found)
-    if as_json:
-        _print_json(found, failures)
-    else:
+    if not as_json:
         _print_table(file, found)
+    facts = _facts(found, failures)
     if failures:
-        raise ParityError(f"{file.name} gained nothing: {'; '.join(failures)}.", f"Compared with {against}.")
+        from edgeprune.cli.failure import tell
+
+        cure, code = f"Compared with {against}.", ParityError.exit_code
+        tell(f"{file.name} gained nothing: {'; '.join(failures)}.", cure, code, as_json, facts)
+        raise typer.Exit(code)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(facts, indent=2))
 
 
-def _print_json(found: Any, failures: list[str] | None) -> None:
-    import json
+def _facts(found: Any, failures: list[str] | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     facts = {**asdict(found), "ops_by_backend": found.ops_by_backend}
-    if failures is not None:
-        facts["not_smaller"] = failures
-    typer.echo(json.dumps(facts, indent=2))
+    return facts if failures is None else {**facts, "not_smaller": failures}
 
 
 def _print_table(file: Path, found: Any) -> None:

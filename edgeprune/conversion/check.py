@@ -62,8 +62,6 @@ def check_request(request: Request) -> None:
             raise UsageError("int8 needs real inputs to find the range of every activation.", "Pass --data SPEC.")
         if request.image_input:
             raise UsageError("An image input needs the normalisation of real data.", "Pass --data SPEC.")
-    if request.input_shape is not None and any(n < 1 for n in request.input_shape):
-        raise UsageError(f"--input-shape {request.input_shape} is not positive.", "Write it as 1,3,224,224.")
     for option, value in (("--calibration", request.calibration), ("--check", request.check)):
         if value < 2:
             raise UsageError(f"{option} {value} proves nothing.", "Give a hundred or more.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edgeprune.errors import UsageError
+from edgeprune.input_shape import read_input_shape
 
 DEFAULT_SHAPE = "3x224x224"
 
@@ -16,12 +16,4 @@ def example_inputs(shapes: Sequence[str]) -> tuple[Tensor, ...]:
 
 
 def _noise(text: str, seed: int) -> Tensor:
-    try:
-        shape = [int(part) for part in text.lower().replace(",", "x").split("x")]
-        if len(shape) == 4 and shape[0] == 1:
-            shape = shape[1:]  # the batch was written too
-        if min(shape) < 1:
-            raise ValueError(text)
-    except ValueError as error:
-        raise UsageError(f"--input-shape {text!r} is no shape.", "Write it without the batch: 3x224x224.") from error
-    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(1, *read_input_shape(text), generator=torch.Generator().manual_seed(seed))

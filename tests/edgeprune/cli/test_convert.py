@@ -20,18 +20,9 @@ def convert(cli, trained):
     def call(code, *words, model="builtin:resnet8", data=("--data", "builtin:digits")):
         done = cli("convert", model, "--weights", trained, *data, "--jobs", 1, "--json", *words)
         assert done.exit_code == code, done.output
-        return [json.loads(line) for line in _documents(done.stdout)][-1]
+        return json.loads(done.stdout)
 
     return call
-
-
-def _documents(text):
-    decoder, found = json.JSONDecoder(), []
-    while text := text.lstrip():
-        _, end = decoder.raw_decode(text)
-        found.append(text[:end])
-        text = text[end:]
-    return found
 
 
 def test_files_are_proved_and_a_second_call_takes_them_from_the_cache(convert, tmp_path, trained):
@@ -157,6 +148,10 @@ def test_one_format_fails_and_the_other_is_kept(cli, tmp_path):
     done = cli("convert", *words)
     assert done.exit_code == 2
     assert "executorch: xnnpack does not take aten::atan (module wave)" in " ".join(done.stderr.split())
+    told = json.loads(done.stdout)
+    assert told["error"]["exit_code"] == 2
+    assert told["formats"]["onnx"]["parity"]["passed"]
+    assert "aten::atan" in told["formats"]["executorch"]["error"]["message"]
     assert [p.name for p in sorted((tmp_path / "converted").glob("Net*"))] == ["Net.onnx", "Net.onnx.json"]
     assert cli("convert", *words, "--allow-portable").exit_code == 0
 
@@ -199,6 +194,10 @@ def test_the_network_of_a_run(cli, fast_run, tmp_path):
     same = cli("inspect", dense, "--against", dense)
     assert same.exit_code == 6
     assert "gained nothing" in same.stderr
+    told = json.loads(cli("inspect", dense, "--against", dense, "--json").stdout)
+    assert told["error"]["exit_code"] == 6
+    assert len(told["not_smaller"]) == 3
+    assert told["size_bytes"] == dense.stat().st_size
 
 
 def test_inspect_shows_a_file_and_refuses_what_it_cannot_read(cli, fast_run, tmp_path):
