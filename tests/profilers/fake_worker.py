@@ -31,7 +31,8 @@ class FakeSession(runtimes._Session):
             os.abort()
         if "print" in self.orders:
             os.write(1, b"a runtime that chats on stdout\n")
-        time.sleep(self.orders.get("hang", 0))
+        if "hang" in self.orders:
+            time.sleep(self.orders["hang"])
         end = time.perf_counter() + self.orders.get("busy_ms", 0) / 1e3
         while time.perf_counter() < end:
             pass
