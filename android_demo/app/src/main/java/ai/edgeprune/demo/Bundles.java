@@ -55,25 +55,25 @@ final class Bundles {
             return;
         }
         remove(root);
-        copy(context.getAssets(), FOLDER, root);
+        if (context.getAssets().list(FOLDER).length > 0) { // else an app without bundles
+            copy(context.getAssets(), FOLDER, root);
+        }
         state.edit().putLong("unpacked", installed).apply();
     }
 
     private static void copy(AssetManager assets, String from, File to) throws IOException {
         String[] names = assets.list(from);
+        for (String name : names == null ? new String[0] : names) {
+            copy(assets, from + "/" + name, new File(to, name));
+        }
         if (names == null || names.length == 0) {
+            File folder = to.getParentFile();
+            if (!folder.isDirectory() && !folder.mkdirs()) {
+                throw new IOException("no folder " + folder);
+            }
             try (InputStream source = assets.open(from); OutputStream target = new FileOutputStream(to)) {
                 pour(source, target);
-            } catch (java.io.FileNotFoundException none) {
-                return; // an app without bundles has no such folder
             }
-            return;
-        }
-        if (!to.isDirectory() && !to.mkdirs()) {
-            throw new IOException("no folder " + to);
-        }
-        for (String name : names) {
-            copy(assets, from + "/" + name, new File(to, name));
         }
     }
 

@@ -24,8 +24,8 @@ import org.bytedeco.tensorflowlite.TfLiteModel;
 import org.bytedeco.tensorflowlite.TfLiteTensor;
 
 /** TensorFlow Lite on the JVM, through its C API: the app's runtime for tests without a phone. */
-final class JvmEngine implements Engine {
-    static final Factory FACTORY = new Factory() {
+public final class JvmEngine implements Engine {
+    public static final Factory FACTORY = new Factory() {
         @Override
         public Engine open(File model, String runtime, int threads, String delegate, int[][] shapes)
                 throws EngineException {
