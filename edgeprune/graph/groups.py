@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,16 @@ from edgeprune.graph.trace import Trace, parameters_of
 
 @dataclass(frozen=True)
 class _Line:
-    """Component of every entry of one parameter axis."""
+    """Component of every entry of one parameter axis. Lines of the same `key` have the same components."""
 
     param: str
     axis: int
     ids: Tensor
     producer: bool
+
+    @cached_property
+    def key(self) -> bytes:
+        return self.ids.contiguous().numpy().tobytes()
 
 
 def find_groups(trace: Trace) -> Coupling:
@@ -50,8 +55,10 @@ def find_groups(trace: Trace) -> Coupling:
 
     names = {placeholder: trace.tied.get(name, name) for name, placeholder in parameters_of(trace.program).items()}
     coupling.layers = list_layers(trace.program, names, labels, parts, trace.batch)
+    known = {line.key: line.ids for line in lines}
+    by_key = {key: _parts(components, owner, groups) for key, components in known.items()}
     for line in lines:
-        coupling.axis_parts.setdefault(line.param, {})[line.axis] = _parts(line.ids, owner, groups)
+        coupling.axis_parts.setdefault(line.param, {})[line.axis] = by_key[line.key]
     unknown = sorted({reason for _, reason in space.frozen if "without a label rule" in reason})
     coupling.notes = (
         *trace.notes,
@@ -102,6 +109,8 @@ def _groups(lines: list[_Line], frozen: dict[int, str], size: int) -> tuple[dict
     makers: dict[str, int] = {}
     ids: dict[str, Tensor] = {}
     for number, line in enumerate(lines):
+        if not line.producer:
+            continue
         units = _by_appearance(line.ids)
         units = units[maker[units] == number]
         for same in _by_appearance(kind[units]):
@@ -127,8 +136,11 @@ def _kinds(lines: list[_Line], frozen: dict[int, str], size: int) -> tuple[Tenso
     reasons = {reason: number for number, reason in enumerate(dict.fromkeys(frozen.values()), 1)}
     for component, reason in frozen.items():
         kind[component] = reasons[reason]
-    taken = len(reasons) + 1
+    taken, seen = len(reasons) + 1, set[bytes]()
     for number, line in enumerate(lines):
+        if line.key in seen and not line.producer:  # splits nothing more
+            continue
+        seen.add(line.key)
         present, counts = torch.unique(line.ids, return_counts=True)
         refined = torch.unique(kind[present] * (len(line.ids) + 1) + counts, return_inverse=True)[1]
         kind[present] = taken + refined
@@ -153,14 +165,20 @@ def _members(lines: list[_Line], ids: dict[str, Tensor], size: int) -> dict[str,
     rank[units] = torch.arange(len(units))
     ends = torch.cumsum(torch.tensor([len(ids[name]) for name in names]), 0)
     members: dict[str, list[ParamSlice]] = {name: [] for name in names}
+    known: dict[bytes, list[tuple[str, Tensor]]] = {}
     for line in lines:
-        order = torch.argsort(rank[line.ids], stable=True)
-        owners = torch.bucketize(rank[line.ids[order]], ends, right=True)
-        order, owners = order[rank[line.ids[order]] >= 0], owners[rank[line.ids[order]] >= 0]
-        owner, counts = torch.unique_consecutive(owners, return_counts=True)
-        for number, entries in zip(owner.tolist(), torch.split(order, counts.tolist()), strict=True):
-            name = names[number]
-            members[name].append(ParamSlice(line.param, line.axis, entries.reshape(len(ids[name]), -1)))
+        if line.key not in known:
+            ranks = rank[line.ids]
+            order = torch.argsort(ranks, stable=True)[int((ranks < 0).sum()) :]
+            owner, counts = torch.unique_consecutive(
+                torch.bucketize(ranks[order], ends, right=True), return_counts=True
+            )
+            known[line.key] = [
+                (names[number], entries.reshape(len(ids[names[number]]), -1))
+                for number, entries in zip(owner.tolist(), torch.split(order, counts.tolist()), strict=True)
+            ]
+        for name, index in known[line.key]:
+            members[name].append(ParamSlice(line.param, line.axis, index))
     return {name: tuple(slices) for name, slices in members.items()}
 
 

@@ -65,8 +65,10 @@ class LabelSpace:
     def tie(self, left: Tensor, right: Tensor, where: str) -> None:
         """Channels that meet in one number live and die together. Shapes broadcast."""
         pairs = core(*torch.broadcast_tensors(left, right))  # type: ignore[no-untyped-call]
-        keys = torch.unique(pairs[0].reshape(-1) * self.size + pairs[1].reshape(-1))
-        edges = torch.stack([keys // self.size, keys % self.size])
+        edges = torch.stack([pair.reshape(-1) for pair in pairs])
+        if edges.shape[1] > max(pairs[0].shape, default=1):  # a grid may hold one pair many times
+            keys = torch.unique(edges[0] * self.size + edges[1])
+            edges = torch.stack([keys // self.size, keys % self.size])
         edges = edges[:, (edges != ANY).all(0) & (edges[0] != edges[1])]
         stuck = (edges == FIXED).any(0)
         if stuck.any():

@@ -43,9 +43,13 @@ def make_widths(model: nn.Module, coupling: Coupling, kept: dict[str, Tensor]) -
             mask = masks.setdefault((member.param, member.axis), torch.ones(size, dtype=torch.bool))
             mask[member.index[gone].reshape(-1)] = False
     entries: dict[str, dict[int, tuple[int, ...]]] = {}
+    alike: dict[bytes, tuple[int, ...]] = {}
     for (param, axis), mask in sorted(masks.items()):
         if not mask.all():
-            entries.setdefault(param, {})[axis] = tuple(mask.nonzero().reshape(-1).tolist())
+            key = mask.numpy().tobytes()
+            if key not in alike:
+                alike[key] = tuple(mask.nonzero()[:, 0].tolist())
+            entries.setdefault(param, {})[axis] = alike[key]
     dense = {name: tuple(tensors[name].shape) for name in entries}
     return Widths(entries, dense, _attributes(model, entries))
 

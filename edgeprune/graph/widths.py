@@ -58,6 +58,7 @@ class Widths:
         """A pruned deep copy of a dense `model`, modes and device kept. Raises SurgeryError if shapes do not fit."""
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         replaced: dict[int, Any] = {}
+        indices: dict[tuple[int, ...], Tensor] = {}
         for name, axes in self.kept.items():
             if name not in tensors or tuple(tensors[name].shape) != self.dense[name]:
                 found = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -65,7 +66,8 @@ class Widths:
                     f"{name}: these widths belong to a model with shape {self.dense[name]}, found {found}",
                     "apply widths to the dense architecture that they were made from",
                 )
-            replaced[id(tensors[name])] = _sliced(tensors[name], axes)
+            indices |= {kept: torch.tensor(kept) for kept in axes.values() if kept not in indices}
+            replaced[id(tensors[name])] = _sliced(tensors[name], {axis: indices[kept] for axis, kept in axes.items()})
         pruned = copy.deepcopy(model, replaced)  # a memo: what is sliced is never copied whole
         modules = dict(pruned.named_modules())
         for path, values in self.attributes.items():
@@ -74,9 +76,9 @@ class Widths:
         return pruned
 
 
-def _sliced(tensor: Tensor, axes: dict[int, tuple[int, ...]]) -> Tensor:
+def _sliced(tensor: Tensor, axes: dict[int, Tensor]) -> Tensor:
     data: Any = tensor.detach()
     for axis, index in axes.items():
-        data = data.index_select(axis, torch.tensor(index, device=data.device))
-    data = data.clone(memory_format=torch.contiguous_format)
+        data = data.index_select(axis, index.to(data.device))
+    data = data.contiguous() if axes else data.clone(memory_format=torch.contiguous_format)
     return nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
