@@ -39,7 +39,7 @@ class CandidateFiles:
         try:
             self._reshaper = Reshaper(dense.path.read_bytes(), weights)
         except NotReshapable as error:
-            self._give_up(error)
+            self.distrust(str(error))
 
     @property
     def reshapes(self) -> bool:
@@ -55,10 +55,11 @@ class CandidateFiles:
                 path.write_bytes(self._reshaper.file(outputs))
                 return replace(self._dense, path=path, sha256=sha256(path), size_bytes=path.stat().st_size)
             except NotReshapable as error:
-                self._give_up(error)
+                self.distrust(str(error))
         pruned, _ = prune(self._model, self._coupling, dict(kept))
         return converters.convert(pruned, self._example, self._dense.format, path, self._options)
 
-    def _give_up(self, error: NotReshapable) -> None:
+    def distrust(self, reason: str) -> None:
+        """Convert every candidate from now on."""
         self._reshaper = None
-        self._note(f"candidates are converted one by one: {error}")
+        self._note(f"candidates are converted one by one: {reason}")

@@ -18,7 +18,9 @@ from edgeprune.pipeline.quantize import CANDIDATE_IMAGES, calibration, options
 from edgeprune.quantity import Statistic
 from edgeprune.search.limits import Latency, Measured
 from edgeprune.targets.target import Bench, on_each
+from profilers.errors import MeasurementError
 from profilers.measurement import Latency as LatencyOfOne
+from profilers.measurement import Ratio
 
 _SECONDS = 2.0
 
@@ -72,8 +74,13 @@ class Candidates:
         trips, started = self._job.targets.trips, time.monotonic()
         path = self._folder / f"{self._count}{SUFFIXES[self._format]}"
         self._count += 1
-        artifact = self._files.make(counts, kept, path)
-        found = on_each(self._benches, lambda bench: bench.ratio(artifact, seconds=_SECONDS))
+        try:
+            found = self._time(self._files.make(counts, kept, path))
+        except MeasurementError as error:
+            if not self._files.reshapes:
+                raise
+            self._files.distrust(f"the reshaped file does not run: {error.message}")
+            found = self._time(self._files.make(counts, kept, path))
         if trips is not None and self._job.targets.trips is not None:
             took = f"{self._job.targets.trips - trips} adb round trips, {time.monotonic() - started:.1f} s"
             self._job.progress.note(f"candidate built and measured: {took}")
@@ -85,6 +92,9 @@ class Candidates:
         if self._latency is None:
             return Measured(each[0], upper[0])
         return Measured(self._latency.worst(each), self._latency.worst(upper), each)
+
+    def _time(self, artifact: Artifact) -> list[tuple[Ratio, LatencyOfOne]]:
+        return on_each(self._benches, lambda bench: bench.ratio(artifact, seconds=_SECONDS))
 
     def _absolute(self, latency: LatencyOfOne) -> tuple[float, float]:
         """(what the budget is about, the upper end of its interval), ms."""

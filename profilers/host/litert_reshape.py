@@ -63,7 +63,14 @@ class Reshaper:
         for position, operator in enumerate(self._operators):
             operator.builtinOptions = copy.copy(self._options[position])
             layer = self._layers.get(position)
-            walk.step(self._codes[operator.opcodeIndex], operator, None if layer is None else outputs.get(layer))
+            op = self._codes[operator.opcodeIndex]
+            try:
+                walk.step(op, operator, None if layer is None else outputs.get(layer))
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                if isinstance(error, NotReshapable):
+                    raise
+                where = _name(self._tensors[operator.outputs[0]])
+                raise NotReshapable(f"{op} at {where} has a form that is not known here: {error}") from error
         for index, tensor in enumerate(self._tensors):
             tensor.shape = np.array(walk.shapes[index], np.int32) if len(self._shapes[index]) else tensor.shape
             if tensor.shapeSignature is not None and len(tensor.shapeSignature):
@@ -196,7 +203,7 @@ def _linear(walk: _Walk, _: Any, inputs: list[int], out: int, outputs: int | Non
 
 def _bias(walk: _Walk, inputs: list[int], channels: int) -> None:
     if len(inputs) > 2 and inputs[2] >= 0:
-        walk.cut(inputs[2], (channels,))
+        walk.cut(inputs[2], (*walk.dense[inputs[2]][:-1], channels))  # some biases are stored as (1, 1, 1, channels)
 
 
 def _same(walk: _Walk, _: Any, inputs: list[int], out: int, __: int | None) -> None:
