@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 ANY, FIXED, FIRST = 0, 1, 2
+_ALL, _FIRST = slice(None), slice(0, 1)
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,12 @@ def varies(labels: Tensor, axis: int) -> bool:
 
 def core(*tensors: Tensor) -> list[Tensor]:
     """Tensors of one shape, narrowed to size 1 along the axes on which none of them varies."""
-    for axis in range(tensors[0].dim()):
-        if not any(varies(t, axis) for t in tensors):
-            tensors = tuple(t.narrow(axis, 0, 1) if t.size(axis) > 1 else t for t in tensors)
-    return list(tensors)
+    strides = [t.stride() for t in tensors]
+    window = tuple(
+        _ALL if size > 1 and any(stride[axis] for stride in strides) else _FIRST
+        for axis, size in enumerate(tensors[0].shape)
+    )
+    return [t[window] for t in tensors]
 
 
 def compact(labels: Tensor) -> Tensor:
