@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from converters.artifact import SUFFIXES, Artifact
+from converters.artifact import SUFFIXES, Artifact, sha256
 from profilers.android.adb import OWN_GROUP, Phone
 from profilers.errors import DeviceError, MeasurementError
 from profilers.store import default_path
@@ -37,7 +37,7 @@ class Folder:
         self.phone = phone
         self.name = f"run-{uuid.uuid4().hex[:12]}"
         self.path = f"{ROOT}/{self.name}"
-        self._there: set[str] = set()
+        self._there: dict[str, str] = {}  # name on the phone -> SHA-256
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -74,14 +74,15 @@ class Folder:
         self.put_files({self.place(artifact).rpartition("/")[2]: artifact.path for artifact in artifacts})
 
     def put_files(self, files: Mapping[str, Path]) -> None:
-        """Bring files by the name they get on the phone."""
-        missing = {name: file for name, file in files.items() if name not in self._there}
-        absent = [str(file) for file in missing.values() if not file.is_file()]
+        """Bring files by the name they get on the phone, those that are there with the same content left out."""
+        absent = [str(file) for file in files.values() if not file.is_file()]
         if absent:
             raise MeasurementError(f"{', '.join(absent)} is no file", "convert the model first")
+        hashes = {name: sha256(file) for name, file in files.items()}
+        missing = {name: file for name, file in files.items() if self._there.get(name) != hashes[name]}
         if missing:
             push_as(self.phone, missing, self.path)
-            self._there |= set(missing)
+            self._there |= hashes
 
     def guard(self, script: str) -> str:
         """A script that can be found and ended by the next measuring if the phone is unplugged while it runs."""

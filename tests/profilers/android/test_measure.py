@@ -18,6 +18,7 @@ from profilers.android.native_runner import NativeRunner
 from profilers.android.station import Station
 from profilers.errors import DeviceError, MeasurementError, RuntimeNotInstalled
 from profilers.host.layer_probe import LayerProber
+from profilers.host.litert_flatbuffer import layer_file
 from profilers.measurement import Measurement
 from profilers.protocol import QUICK, Protocol
 from profilers.runtimes import open_session
@@ -84,6 +85,15 @@ def test_layers_take_three_round_trips_however_many_and_agree_with_the_host(stat
     with LayerProber() as host:
         expected = host.time_ms(keys)
     assert found[1] / found[0] == pytest.approx(expected[1] / expected[0], rel=0.5), "the same kernels"
+
+
+def test_layers_asked_for_later_are_not_taken_for_those_before(station: Station, phone: Phone) -> None:
+    folder = station.runner.folder.path  # type: ignore[attr-defined]
+    with PhoneProber(station) as prober:
+        for key in (BIG, SMALL):
+            prober.time_ms([key])
+            there = [path.read_bytes() for path in phone.path(folder).glob("layer-*.tflite")]
+            assert layer_file(key) in there
 
 
 def test_outputs_computed_on_the_phone_are_those_of_the_host(station: Station, big: Artifact, tmp_path: Path) -> None:
