@@ -53,5 +53,6 @@ class Station:
             if not self.phone.come_back():
                 raise
             self.runner.recover()
-            self.notes.append(f"the connection broke and came back: {lost.message}")
+            told = lost.message.replace(self.phone.serial, self.facts.serial_sha256[:6])  # notes are kept and shared
+            self.notes.append(f"the connection broke and came back: {told}")
             return ask()

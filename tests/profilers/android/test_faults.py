@@ -1,5 +1,6 @@
 """Every fault of a phone ends in a clear message or in a finished measurement, and leaves nothing running."""
 
+import json
 import signal
 import subprocess
 import threading
@@ -85,6 +86,7 @@ def test_unplugged_for_a_moment_the_measurement_finishes_and_says_so(
     thread.join()
     assert found.latency.n == 20
     assert any("came back" in flag for flag in found.flags)
+    assert station.phone.serial not in json.dumps(found.to_json()), "a serial number is kept only hashed"
     assert gone(phone)
 
 
