@@ -34,9 +34,20 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
         minimum_deployment_target=ct.target.iOS16,
         compute_precision=ct.precision.FLOAT32 if options.quantize == "none" else ct.precision.FLOAT16,
         inputs=inputs,
+        pass_pipeline=_passes(),
         skip_model_load=True,
     )
     _compress(model, options).save(str(path))
+
+
+def _passes() -> Any:
+    """coremltools' own passes but the one that makes a batch norm of a multiplication and an addition: it leaves the
+    batch norm its default epsilon, so that each scales by 1 - 5e-6, which a DenseNet adds up to 1e-4."""
+    import coremltools as ct
+
+    pipeline = ct.PassPipeline()
+    pipeline.remove_passes({"common::fuse_elementwise_to_batchnorm"})
+    return pipeline
 
 
 def _shape(x: Tensor, options: Options) -> tuple[Any, ...]:

@@ -177,3 +177,14 @@ def test_an_unknown_operation_is_named_and_nothing_is_claimed(tmp_path: Path) ->
     artifact = convert(Sorted(), samples(1, 3, 4, 4)[0], "coreml", tmp_path / "net.mlpackage")
     with pytest.raises(NotInterpreted, match="topk"):
         MilSession(artifact.path)
+
+
+def test_batch_norms_that_stay_keep_their_scale(tmp_path: Path) -> None:
+    """Behind a ReLU they cannot be folded; coremltools would scale each by 1 - 5e-6."""
+    stack = generic(nn.Sequential(*(layer for _ in range(40) for layer in (nn.ReLU(), nn.BatchNorm2d(8))))).eval()
+    inputs = samples(3, 8, 6, 6)
+    artifact = convert(stack, inputs[0], "coreml", tmp_path / "net.mlpackage")
+    assert "batch_norm" not in inspect(artifact.path).ops
+    result = parity(artifact, stack, inputs)
+    assert result.passed, result.reason
+    assert result.max_rel_error < 1e-5
