@@ -41,7 +41,7 @@ import org.robolectric.shadows.ShadowLooper;
 @Config(sdk = 29, qualifiers = "w411dp-h731dp-xhdpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public class ScreensTest {
-    private static final long PATIENCE_MS = 15000;
+    private static final long PATIENCE_MS = 30000;
 
     private interface Condition {
         boolean holds();

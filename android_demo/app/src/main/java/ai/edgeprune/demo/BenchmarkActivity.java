@@ -128,7 +128,7 @@ public final class BenchmarkActivity extends Activity {
     private static String describe(Measured found) {
         Statistics times = new Statistics(found.samples);
         return String.format(Locale.ROOT,
-                "%s %s, %s, %d threads\nmedian %.3f ms, p10 %.3f, p90 %.3f of %d runs\nload %.1f ms, first run %.3f ms",
+                "%s %s, %s, threads: %d\nmedian %.3f ms, p10 %.3f, p90 %.3f of %d runs\nload %.1f ms, first run %.3f ms",
                 found.runtime, found.version, found.delegate, found.threads, times.median() / 1e6,
                 times.quantile(0.1) / 1e6, times.quantile(0.9) / 1e6, times.count(), found.loadMs, found.firstMs);
     }

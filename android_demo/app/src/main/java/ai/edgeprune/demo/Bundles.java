@@ -51,7 +51,7 @@ final class Bundles {
         } catch (PackageManager.NameNotFoundException impossible) {
             throw new IOException(impossible);
         }
-        if (state.getLong("unpacked", 0) == installed) {
+        if (state.getLong("unpacked", -1) == installed) {
             return;
         }
         remove(root);
