@@ -23,6 +23,9 @@ SECTIONS = {
     "Model and data": ("model", "weights", "data", "task", "image_size", "mean", "std", "long_tail"),
     "Target and budget (at least one limit)": (
         "target",
+        "serial",
+        "runner",
+        "cores",
         "latency",
         "memory",
         "file_size",

@@ -303,4 +303,5 @@ def _budget_row(r: Requirement) -> BudgetRow:
     verdict: Literal["met", "not met", "unknown"] = "unknown" if r.met is None else "met" if r.met else "not met"
     limit, achieved = text.quantity(r.limit, r.unit), text.quantity(r.achieved, r.unit)
     bound: Literal["at most", "at least"] = "at least" if r.kind == "class_recall" else "at most"
-    return BudgetRow(KINDS[r.kind], r.asked, bound, limit, achieved, ratio, r.source, verdict, r.note)
+    label = f"{KINDS[r.kind]} on {r.device}" if r.device else KINDS[r.kind]
+    return BudgetRow(label, r.asked, bound, limit, achieved, ratio, r.source, verdict, r.note)

@@ -117,6 +117,39 @@ def test_the_loop_lands_in_the_window(trained: Any, share: float) -> None:
     assert pruned(inputs[0][:2]).shape == (2, 10)
 
 
+class MostlyOverhead(Target):
+    """Another phone: half of the dense network's time is not saved by narrower layers."""
+
+    def ms(self, counts: Mapping[str, int]) -> float:
+        return 0.5 * (super().ms({}) + super().ms(counts))
+
+
+def test_one_network_meets_the_budget_on_two_targets(trained: Any) -> None:
+    """The second phone decides: on the first alone a wider network would do."""
+    model, _, coupling, scores, inputs = trained
+    table = CostTable(coupling, coupling.menu(8), Prober())
+    clocks = [Target(coupling, table), MostlyOverhead(coupling, table)]
+    share = 0.8
+    limits = [
+        LatencyLimit(Predictor(coupling, table, clock.ms({})), share * clock.ms({}), name)
+        for clock, name in zip(clocks, ("latency_ms", "latency_ms second"), strict=True)
+    ]
+    latency = Latency(tuple(limits))
+
+    def measure(counts: Mapping[str, int], kept: Mapping[str, Tensor]) -> Measured:  # noqa: ARG001
+        each = [clock.ms(counts) for clock in clocks]
+        return Measured(latency.worst(each), latency.worst([ms * 1.001 for ms in each]), tuple(each))
+
+    result = search(model, coupling, scores, TASK, inputs, latency=latency, measure=measure, seconds=4.0)
+    assert result.met
+    used = [clock.ms(result.counts) / (share * clock.ms({})) for clock in clocks]
+    assert max(used) <= 1
+    assert used[1] > used[0]
+    assert used[1] > 0.9
+    alone, _, _ = run(trained, share)
+    assert clocks[1].ms(alone.counts) > share * clocks[1].ms({})
+
+
 def test_a_floor_above_the_budget_is_measured_and_said(trained: Any) -> None:
     result, target, _ = run(trained, 0.05)
     assert not result.met
