@@ -30,6 +30,7 @@ test: .venv/installed debian native-if-possible
 
 test-all: .venv/installed debian native-if-possible
 	$(BIN)/pytest -n 2
+	$(BIN)/python -m benchmarks.convert_zoo  # hours, resumable
 
 bench: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
