@@ -15,7 +15,7 @@ from typing import IO, Self
 
 from converters.artifact import SUFFIXES, Artifact, sha256
 from profilers.android.adb import OWN_GROUP, Phone
-from profilers.errors import DeviceError, MeasurementError
+from profilers.errors import DeviceError, MeasurementError, ScriptFailed
 from profilers.store import default_path
 
 ROOT = "/data/local/tmp/edgeprune"
@@ -63,7 +63,14 @@ class Folder:
     def renew(self) -> None:
         """Clean up after earlier measurings and make the folder. Raises DeviceError."""
         self._there.clear()
-        self.phone.run(f"{_CLEAN}mkdir {self.path}")
+        try:
+            self.phone.run(f"{_CLEAN}mkdir {self.path}")
+        except ScriptFailed as error:
+            said = error.message.rpartition(": ")[2]
+            raise DeviceError(
+                f"No folder can be made on phone {self.phone.serial}: {ROOT}: {said}",
+                "/data/local/tmp has to be writable for adb's shell and not full: see `adb shell df /data`.",
+            ) from error
 
     def place(self, artifact: Artifact) -> str:
         """Where a file is, or will be, on the phone."""

@@ -1,6 +1,7 @@
 """`edgeprune devices` and `edgeprune profile`, on this machine and on the emulated phone."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
 from profilers.measurement import Measurement
 from profilers.store import Store
-from tests.phone import Phone
+from tests.phone import Faults, Kill, Phone
 from tests.phone.fixtures import adb, connect
 
 Cli = Callable[..., Result]
@@ -91,6 +92,18 @@ def test_latency_over_time(cli: Cli, model: Path) -> None:
         (["--serial", "A"], 2, "--target android"),
         (["--threads", "1,x"], 2, "--threads"),
         (["--sustained", "5"], 2, "5min"),
+        (["--sustained", "0s"], 2, "5min"),
+        (["--sustained", "1s", "--latency", "20ms"], 2, "--latency"),
+        (["--sustained", "1s", "--quick"], 2, "--quick"),
+        (["--sustained", "1s", "--runs", "200"], 2, "--runs"),
+        (["--target", "android", "--runner", "benchmark_model", "--binary", "x", "--latency", "1s"], 2, "--latency"),
+        (
+            ["--target", "android", "--runner", "benchmark_model", "--binary", "x", "--sustained", "1s"],
+            2,
+            "--sustained",
+        ),
+        (["--target", "android", "--runner", "benchmark_model", "--binary", "no/file"], 2, "no/file"),
+        (["--runtime", "litert"], 2, "--runtime"),
         (["--latency", "50%"], 2, "relative"),
         (["--latency", "p90:20ms", "--runs", "100"], 2, "300"),
         (["--target", "fridge"], 2, "host, android"),
@@ -220,3 +233,33 @@ def test_a_gpu_that_the_native_runner_cannot_have(cli: Cli, model: Path) -> None
     done = cli("profile", model, "--target", "android", "--delegate", "gpu")
     assert done.exit_code == 3
     assert "gpu" in done.stderr
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"kill": Kill("litert_run", signal.SIGSEGV)}, "died on the phone"),
+        ({"kill": Kill("litert_run", signal.SIGKILL)}, "lack of memory"),
+        ({"free_bytes": 1000}, "No space left"),
+        ({"read_only": True}, "No folder can be made"),
+        ({"output": lambda _, out: out.replace(b'"load_ms": ', b'"load_ms": NaN, "x": ')}, "cannot be believed"),
+        ({"unauthorized": True}, "unauthorized"),
+        ({"offline": True}, "offline"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_fault_of_the_phone_ends_with_code_5_and_a_cure(
+    cli: Cli, tmp_path: Path, adb_server: int, model: Path, fault: dict[str, object], said: str
+) -> None:
+    assert adb_server
+    with Phone(tmp_path / "phone", faults=Faults(**fault)) as phone:  # type: ignore[arg-type]
+        adb("connect", phone.address)
+        done = cli("profile", model, "--target", "android", "--quick", "--json")
+        assert phone.running() == []
+    assert done.exit_code == 5, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert said in error["message"]
+    assert error["cure"]
