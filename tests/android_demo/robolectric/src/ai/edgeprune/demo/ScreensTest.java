@@ -9,6 +9,7 @@ import android.content.Intent;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
 import android.graphics.Color;
+import android.net.Uri;
 import android.os.Bundle;
 import android.view.View;
 import android.view.ViewGroup;
@@ -34,7 +35,9 @@ import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 import org.robolectric.shadow.api.Shadow;
 import org.robolectric.shadows.ShadowActivity;
+import org.robolectric.shadows.ShadowApplication;
 import org.robolectric.shadows.ShadowLooper;
+import org.robolectric.shadows.ShadowToast;
 
 /** The two screens, with real inference; pictures of them are left in the folder of the system property "screens". */
 @RunWith(RobolectricTestRunner.class)
@@ -144,6 +147,36 @@ public class ScreensTest {
                 .getBitmap();
         assertEquals(8, seen.getWidth());
         assertTrue("no bars on the screen", picture(main, "main"));
+    }
+
+    @Test
+    public void aPhotographIsClassified() throws Exception {
+        Activity main = Robolectric.setupActivity(MainActivity.class);
+        awaitText(main, "ms now");
+        press(main, "Camera");
+        ShadowActivity phone = (ShadowActivity) Shadow.extract(main);
+        Intent asked = phone.getNextStartedActivity();
+        assertEquals("android.media.action.IMAGE_CAPTURE", asked.getAction());
+        Uri place = asked.getParcelableExtra("output");
+        File seven = new File(files(), "bundles").listFiles()[0]; // the camera app photographs a sample's seven
+        byte[] picture = Files.readAllBytes(new File(seven, "samples/07.png").toPath());
+        try (java.io.OutputStream file = main.getContentResolver().openOutputStream(place)) {
+            file.write(picture);
+        }
+        phone.receiveResult(asked, Activity.RESULT_OK, null);
+        awaitText(main, "of 2");
+        assertTrue(answer(main, 0), answer(main, 0).startsWith("7 "));
+        press(main, "Next sample");
+        awaitText(main, "of 3");
+        assertTrue(answer(main, 0), answer(main, 0).startsWith("0 "));
+    }
+
+    @Test
+    public void withoutACameraAppThereIsAMessage() throws Exception {
+        Activity main = Robolectric.setupActivity(MainActivity.class);
+        ((ShadowApplication) Shadow.extract(RuntimeEnvironment.getApplication())).checkActivities(true);
+        press(main, "Camera");
+        assertEquals("This phone has no camera app.", ShadowToast.getTextOfLatestToast());
     }
 
     @Test

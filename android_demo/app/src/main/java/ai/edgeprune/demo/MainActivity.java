@@ -6,9 +6,12 @@ import ai.edgeprune.core.ModelBundle;
 import ai.edgeprune.core.Results;
 import ai.edgeprune.core.Session;
 import android.app.Activity;
+import android.content.ActivityNotFoundException;
+import android.content.ClipData;
 import android.content.Intent;
 import android.net.Uri;
 import android.os.Bundle;
+import android.provider.MediaStore;
 import android.view.View;
 import android.widget.AdapterView;
 import android.widget.ArrayAdapter;
@@ -17,6 +20,7 @@ import android.widget.LinearLayout;
 import android.widget.ScrollView;
 import android.widget.Spinner;
 import android.widget.TextView;
+import android.widget.Toast;
 import java.io.File;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -26,6 +30,7 @@ import java.util.UUID;
 /** Dense and pruned side by side on a sample or a picture of the gallery; bundle, runtime and threads are chosen. */
 public final class MainActivity extends Activity {
     private static final int GALLERY = 1;
+    private static final int CAMERA = 2;
     private static final String SESSION = "session";
 
     private Bundles bundles;
@@ -86,6 +91,21 @@ public final class MainActivity extends Activity {
             getContentResolver().takePersistableUriPermission(address, Intent.FLAG_GRANT_READ_URI_PERMISSION);
             session.choosePicture(address.toString());
             classify();
+        } else if (request == CAMERA && result == RESULT_OK) {
+            session.choosePicture(CameraProvider.PHOTOGRAPH.toString());
+            classify();
+        }
+    }
+
+    private void photograph() {
+        Intent ask = new Intent(MediaStore.ACTION_IMAGE_CAPTURE)
+                .putExtra(MediaStore.EXTRA_OUTPUT, CameraProvider.PHOTOGRAPH)
+                .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION | Intent.FLAG_GRANT_READ_URI_PERMISSION);
+        ask.setClipData(ClipData.newRawUri("", CameraProvider.PHOTOGRAPH)); // carries the grant below Android 11
+        try {
+            startActivityForResult(ask, CAMERA);
+        } catch (ActivityNotFoundException none) {
+            Toast.makeText(this, R.string.no_camera, Toast.LENGTH_LONG).show();
         }
     }
 
@@ -130,6 +150,12 @@ public final class MainActivity extends Activity {
             public void onClick(View view) {
                 Intent ask = new Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE);
                 startActivityForResult(ask.setType("image/*"), GALLERY);
+            }
+        }));
+        buttons.addView(button(R.string.camera, new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                photograph();
             }
         }));
         column.addView(buttons);
