@@ -125,6 +125,16 @@ class Order:
             raise EnvironmentProblem(f"There is no {delegate} delegate on this machine.", "Use --delegate cpu.")
         if (binary is None) != (runner not in OFFICIAL):
             raise UsageError("--binary goes with --runner benchmark_model or executor_runner.", "Give both.")
+        unjudged = {"--latency": latency is not None}
+        ignored: dict[str, dict[str, bool]] = {
+            "--sustained": {**unjudged, "--runs": runs is not None, "--quick": quick} if sustained else {},
+            f"--runner {runner}": {**unjudged, "--sustained": bool(sustained)} if runner in OFFICIAL else {},
+        }
+        for beside, options in ignored.items():
+            if extra := next((name for name, is_given in options.items() if is_given), None):
+                raise UsageError(f"{extra} means nothing with {beside}.", "Give one of the two.")
+        if binary is not None and not binary.is_file():
+            raise UsageError(f"--binary {binary} is no file.", f"Give {runner}, built for the phone.")
         if per_op and runner != "benchmark_model":
             raise UsageError(
                 f"The {runner} runner tells no times of single operations.",
@@ -142,7 +152,7 @@ class Order:
             cores,
             _thread_counts(threads),
             _protocol(runs, quick, budget),
-            _seconds("--sustained", sustained) if sustained else None,
+            _seconds("--sustained", sustained, least=1.0) if sustained else None,
             per_op,
             budget,
             _seconds("--wait", wait),
@@ -241,8 +251,8 @@ def _protocol(runs: int | None, quick: bool, budget: Limit | None) -> Protocol:
     return replace(FULL, min_runs=wanted, max_runs=max(FULL.max_runs, wanted))
 
 
-def _seconds(option: str, text: str) -> float:
+def _seconds(option: str, text: str, least: float = 0.0) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", text.strip())
-    if match is None:
+    if match is None or float(match[1]) * _TIMES[match[2]] < least:
         raise UsageError(f"{option} {text!r} cannot be read.", "Write it like 90s or 5min.")
     return float(match[1]) * _TIMES[match[2]]

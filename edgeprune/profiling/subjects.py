@@ -54,6 +54,8 @@ def read_subjects(paths: Sequence[Path], runtime: str | None = None) -> dict[str
     """Files by name; of a run directory its dense and pruned files. Raises UsageError."""
     if len(paths) == 1 and paths[0].is_dir():
         return of_run(paths[0], runtime)
+    if runtime is not None:
+        raise UsageError("--runtime is for a run directory.", "Leave it out: a file has the one of its suffix.")
     found: dict[str, Artifact] = {}
     for path in paths:
         if path.is_dir():
