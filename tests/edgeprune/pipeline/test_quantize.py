@@ -215,7 +215,7 @@ def check(result: Result, fast, quantize, precision):
     assert result.pruned.size_bytes == pruned.size_bytes == path.stat().st_size
     assert result.pruned.latency_ms.n >= 100
     assert pruned.float_latency_ms.n >= 100
-    assert result.quantization.note in str(result).replace("\n", " ")
+    assert result.quantization.note in " ".join(str(result).split())
     assert result.quantization.note in (result.path / "report.html").read_text()
     found = {(a.network, a.precision) for a in result.artifacts}
     assert found == {(network, p) for network in ("dense", "pruned") for p in ("float32", precision)}
