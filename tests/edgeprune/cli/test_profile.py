@@ -257,7 +257,7 @@ def test_a_fault_of_the_phone_ends_with_code_5_and_a_cure(
     assert adb_server
     with Phone(tmp_path / "phone", faults=Faults(**fault)) as phone:  # type: ignore[arg-type]
         adb("connect", phone.address)
-        done = cli("profile", model, "--target", "android", "--quick", "--json")
+        done = cli("profile", model, "--target", "android", "--json")
         assert phone.running() == []
     assert done.exit_code == 5, done.stderr
     error = json.loads(done.stdout)["error"]
