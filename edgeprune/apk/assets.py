@@ -15,8 +15,12 @@ def copy_bundle(bundle: Path, assets: Path, runtimes: tuple[str, ...]) -> None:
     """
     try:
         content = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UsageError(f"{bundle} is no bundle: {error}", "Name a finished run.") from error
+        files = [entry["file"] for entry in (*content["models"], *content["samples"])]
+        outside = [name for name in (content["name"], *files) if not name or {"..", "/"} & {*Path(name).parts}]
+        if outside or "/" in content["name"]:
+            raise ValueError(f"{(outside or [content['name']])[0]!r} leads out of it")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{bundle} is no bundle: {type(error).__name__}: {error}", "Name a finished run.") from error
     models = [model for model in content["models"] if model["runtime"] in runtimes]
     if not models:
         found = ", ".join(sorted({model["runtime"] for model in content["models"]})) or "nothing"
@@ -25,6 +29,8 @@ def copy_bundle(bundle: Path, assets: Path, runtimes: tuple[str, ...]) -> None:
             "Optimize with --formats litert, or build with --executorch.",
         )
     target = assets / "bundles" / content["name"]
+    if target.exists():
+        raise UsageError(f"Two bundles are of this name: {content['name']}.", "Build them into an app each.")
     with disk_trouble(target):
         target.mkdir(parents=True)
         for file in [entry["file"] for entry in (*models, *content["samples"])]:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from converters.artifact import sha256
+from edgeprune.apk.assets import copy_bundle
 from edgeprune.bundle import bundle_of, write_bundle
 from edgeprune.bundle.preprocessing import preprocessing_of
 from edgeprune.bundle.samples import write_samples
@@ -40,6 +41,34 @@ def test_optimize_leaves_a_bundle_of_its_own_files(fast_run):
     assert {path.name for path in (bundle / "snippets").iterdir()} == {
         "Classifier.java", "Classifier.kt", "Classifier.swift",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content | {"name": "../../outside"},
+        lambda content: content | {"name": ""},
+        lambda content: content | {"samples": [{"file": "../../outside", "label": "0"}]},
+        lambda content: content | {"samples": [{"file": "/etc/hostname", "label": "0"}]},
+        lambda content: {key: value for key, value in content.items() if key != "models"},
+        lambda content: [content],
+    ],
+    ids=["name", "no name", "sample", "absolute", "no models", "list"],
+)
+def test_a_bundle_of_another_hand_copies_nothing_from_or_to_outside(copy, tmp_path, change):
+    bundle, assets = copy / "bundle", tmp_path / "app" / "assets"
+    (copy.parent / "outside").write_text("secret")
+    content = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(change(content)))
+    with pytest.raises(UsageError, match="no bundle"):
+        copy_bundle(bundle, assets, ("litert",))
+    assert not assets.exists()
+
+
+def test_two_runs_of_one_name_do_not_go_into_one_app(fast_run, tmp_path):
+    copy_bundle(bundle_of(fast_run), tmp_path, ("litert",))
+    with pytest.raises(UsageError, match="of this name"):
+        copy_bundle(bundle_of(fast_run), tmp_path, ("litert",))
 
 
 def test_samples_are_pictures_of_val_one_a_class(fast_run):
