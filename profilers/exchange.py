@@ -4,10 +4,10 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from profilers.layers import LayerKey
-from profilers.measurement import Measurement
+from profilers.measurement import Kind, Measurement
 from profilers.statistics import latency
 from profilers.store import Store
 
@@ -120,6 +120,10 @@ def _read(number: int, line: str) -> dict[str, Any]:
             raise ValueError("device is no text")
         if "measurement" in entry:
             found = Measurement.from_json(entry["measurement"])
+            if found.kind not in get_args(Kind):
+                raise ValueError(f"kind {found.kind!r} is neither measured nor emulated")
+            if not (isinstance(found.conditions_before, dict) and isinstance(found.conditions_after, dict)):
+                raise ValueError("conditions are no object")
             if not all(math.isfinite(ms) and ms > 0 for ms in found.samples_ms):
                 raise ValueError("a sample is not a positive number")
             if not math.isclose(latency(found.samples_ms).median, found.latency.median, rel_tol=1e-9):

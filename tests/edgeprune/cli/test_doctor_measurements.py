@@ -1,6 +1,7 @@
 """`edgeprune doctor` and `edgeprune measurements`."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,8 +96,11 @@ def test_measurements_move_to_another_machine_and_are_taken_once(
         (lambda line: line.replace('"samples_ms":[', '"samples_ms":[-1.0,'), "not a positive number"),
         (lambda line: line.replace('"median":', '"median":9'), "median is not that of the samples"),
         (lambda _: "null", "line 2"),
+        (lambda line: line.replace('"kind":"measured"', '"kind":"sworn"'), "neither measured nor emulated"),
+        (lambda line: line.replace('"conditions_before":{', '"conditions_before":null,"x":{'), "line 2"),
+        (lambda line: re.sub('"conditions_before":{.*?}', '"conditions_before":[]', line), "conditions"),
     ],
-    ids=["torn", "other format", "negative", "wrong statistics", "null"],
+    ids=["torn", "other format", "negative", "wrong statistics", "null", "other kind", "new key", "no conditions"],
 )
 def test_a_file_with_a_bad_line_is_refused_whole(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str], said: str
