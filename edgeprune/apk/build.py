@@ -102,3 +102,5 @@ def _pack(work: Path, libraries: Libraries) -> None:
             apk.write(dex, dex.name)
         for (abi, name), library in libraries.native.items():
             apk.write(library, f"lib/{abi}/{name}")
+        for name, text in libraries.licenses.items():
+            apk.write(text, f"assets/licenses/{name}.txt")

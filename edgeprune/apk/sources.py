@@ -16,12 +16,14 @@ ABIS = ("arm64-v8a", "x86_64")
 
 @dataclass(frozen=True)
 class Libraries:
-    """Jars that go into the app, native libraries by (ABI, name), and the jars to build with."""
+    """Jars that go into the app, native libraries by (ABI, name), the jars to build with, and the licenses of
+    what goes in."""
 
     shipped: tuple[Path, ...]
     native: dict[tuple[str, str], Path]
     framework: Path
     dexer: Path
+    licenses: dict[str, Path]
 
 
 def app_sources() -> Path:
@@ -50,7 +52,9 @@ def fetch_libraries(sources: Path, folder: Path, *, executorch: bool) -> Librari
     }
     framework, dexer = (next(place.glob(f"{name}-*.jar")) for name in ("android-all", "dalvik-dx"))
     jars = [jar for jar in sorted(place.glob("*.jar")) if jar not in (framework, dexer)]
-    return Libraries((*sorted(place.glob("*/classes.jar")), *jars), native, framework, dexer)
+    licenses = {file.parent.name: file for file in sorted(place.glob("*/LICENSE"))}
+    licenses |= {file.stem: file for file in sorted((sources / "licenses").glob("*.txt"))}
+    return Libraries((*sorted(place.glob("*/classes.jar")), *jars), native, framework, dexer, licenses)
 
 
 def _download(pom: Path, folder: Path, *, executorch: bool) -> None:

@@ -141,7 +141,9 @@ class AppRunner:
     def __enter__(self) -> Self:
         found = self.phone.run(f"pm path {PACKAGE} || true")
         if "package:" not in found:
-            raise RuntimeNotInstalled(f"The app {PACKAGE} is not on phone {self.phone.serial}.", "Use --runner native.")
+            raise RuntimeNotInstalled(
+                f"The app {PACKAGE} is not on phone {self.phone.serial}.", "edgeprune app install, or --runner native."
+            )
         self._folder.__enter__()
         return self
 

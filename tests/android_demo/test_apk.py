@@ -58,6 +58,13 @@ def test_models_are_the_runs_own_uncompressed_and_aligned(apk, bundle):
         )
 
 
+def test_the_licenses_of_what_is_in_it_come_along(apk):
+    with zipfile.ZipFile(apk) as archive:
+        names = {Path(name).name for name in archive.namelist() if name.startswith("assets/licenses/")}
+        assert names == {"tensorflow-lite-2.16.1.txt", "tensorflow-lite-api-2.16.1.txt", "minimal-json.txt"}
+        assert b"Apache License" in archive.read("assets/licenses/tensorflow-lite-2.16.1.txt")
+
+
 def test_a_changed_apk_is_refused(apk, tmp_path):
     changed = tmp_path / "changed.apk"
     changed.write_bytes(apk.read_bytes())
