@@ -172,8 +172,7 @@ class Phone:
                 ) from error
             raise
         finally:
-            if code is None:
-                process.kill()
+            process.kill()  # also after the end: adb stays while anything on the phone holds its output
             process.wait()
             assert process.stdout is not None
             process.stdout.close()

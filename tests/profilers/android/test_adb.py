@@ -53,6 +53,19 @@ def test_a_silent_script_is_ended_on_the_phone_too(phone: Phone, behind: Behind)
     assert gone(phone)
 
 
+def test_an_adb_that_stays_after_the_end_is_not_waited_for(tmp_path: Path) -> None:
+    program = tmp_path / "adb"
+    program.write_text(
+        f"""#!/bin/bash
+[ "$1" = version ] && exec echo Android Debug Bridge version 1.0.41
+sh -c "$4"; sleep 3; touch {tmp_path}/late
+"""
+    )
+    program.chmod(0o755)
+    assert Behind(Adb(str(program)), "A").run("echo hi") == "hi"
+    assert not (tmp_path / "late").exists()
+
+
 def test_an_error_of_the_listener_ends_the_script(phone: Phone, behind: Behind) -> None:
     def stop(line: str) -> None:
         raise KeyboardInterrupt(line)
