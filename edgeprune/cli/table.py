@@ -28,7 +28,12 @@ How far can predictions be trusted? 200 random networks, predicted and then meas
   edgeprune table check torchvision:mobilenet_v2
 """
 
-app = typer.Typer(help="Layer times on a target: build, show, check against the clock.", no_args_is_help=True)
+app = typer.Typer(
+    help="Layer times on a target: build, show, check against the clock.",
+    no_args_is_help=True,
+    epilog=EPILOG,
+    rich_markup_mode="rich",
+)
 
 Model = Annotated[str, typer.Argument(help="torchvision:NAME, file.py:function, x.onnx, ...", metavar="MODEL")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Trained weights.", metavar="FILE")]
