@@ -1,13 +1,14 @@
 """The ATen graph of one forward pass, recorded above autograd: what `torch.export` writes down, without its passes.
 
 Operators are intercepted at the dispatch key that `torch.export` traces at (torch 2.14, `make_fx(pre_dispatch=True)`)
-and run on fake tensors, so no value is computed and code that asks for one raises. Ours; ten times as fast.
+and run on tensors without values: on the meta device, which is fast, or, for code that makes tensors from numbers or
+mixes devices, on fake tensors. No value is computed, and code that asks for one raises. Ours.
 """
 
 import operator
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _LIBRARY = f"{Path(torch.__file__).parent}/"
 _OURS = f"{Path(__file__).parent}/"
 _BATCH_NORM = torch.ops.aten.batch_norm.default  # on fake tensors a dozen operators, for the shape of its input
+_SCALAR = torch.ops.aten.scalar_tensor.default  # elsewhere a number that meets a tensor is lifted, on meta it is not
 _LIFT, _LIFT_COPY = torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default
 
 
@@ -55,16 +57,29 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> Program:
     """The graph of `model(*inputs)`. Raises whatever the model raises on fake tensors, and RuntimeError if it keeps
     tensors in attributes, which a graph cannot.
     """
-    recorder = _Recorder()
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        return _record(model, inputs, torch.device("meta"), _on_meta)
+    except Exception:  # the user's code may raise anything when its device is not the one it knows
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        return _record(model, inputs, mode, mode.from_tensor)
+
+
+def _record(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    mode: "AbstractContextManager[Any]",
+    empty: Callable[[Tensor], Tensor],
+) -> Program:
+    """The graph of a forward pass under `mode`, on tensors that `empty` makes like the real ones."""
+    recorder = _Recorder(inputs[0].device if inputs else torch.device("cpu"))
     parameters = dict(model.named_parameters(remove_duplicate=False))
     buffers = dict(model.named_buffers(remove_duplicate=False))
     state: dict[str, Tensor] = {**parameters, **buffers}
-    fakes: dict[int, Tensor] = {id(tensor): mode.from_tensor(tensor) for tensor in state.values()}
+    fakes: dict[int, Tensor] = {id(tensor): empty(tensor) for tensor in state.values()}
     for kind, prefix, tensors in ((InputKind.PARAMETER, "p", parameters), (InputKind.BUFFER, "b", buffers)):
         for name, tensor in tensors.items():
             recorder.input(kind, f"{prefix}_{name.replace('.', '_')}", fakes[id(tensor)], name)
-    arguments = tuple(mode.from_tensor(x) for x in inputs)
+    arguments = tuple(empty(x) for x in inputs)
     for number, argument in enumerate(arguments):
         recorder.input(InputKind.USER_INPUT, f"input_{number}", argument, None)
     swapped = _reparametrize_module(model, {name: fakes[id(tensor)] for name, tensor in state.items()})
@@ -73,10 +88,17 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> Program:
     return recorder.program(pytree.tree_leaves(outputs), state)
 
 
+def _on_meta(tensor: Tensor) -> Tensor:
+    empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+
+
 class _Recorder(SchemaCheckMode):  # type: ignore[no-untyped-call]
     """A node for every operator that is called. Of torch's modes at this key, this kind alone needs no others."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: torch.device) -> None:
+        """`home`: the device that the graph names, where the tensors without values have another."""
+        self.home = home
         TorchDispatchMode.__init__(self, torch._C.DispatchKey.PreDispatch)  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.first: fx.Node | None = None
@@ -100,6 +122,8 @@ class _Recorder(SchemaCheckMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         with no_python_dispatcher():
             result = torch.empty_like(args[0]) if func is _BATCH_NORM else func(*args, **kwargs)
+        if func is _SCALAR and result.is_meta:
+            raise RuntimeError("a number becomes a tensor, which is not recorded alike on the meta device")
         recorded = _LIFT_COPY if func is _LIFT else func
         name = self.graph._target_to_str(recorded.overloadpacket.__name__)
         node = self.graph.create_node("call_function", recorded, self._nodes(args), self._nodes(kwargs), name)
@@ -122,11 +146,13 @@ class _Recorder(SchemaCheckMode):  # type: ignore[no-untyped-call]
             return self.nodes.get(id(value)) or self._constant(value)
         if isinstance(value, (list, tuple)):
             return type(value)(self._nodes(part) for part in value)
-        return {key: self._nodes(part) for key, part in value.items()} if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            return {key: self._nodes(part) for key, part in value.items()}
+        return self.home if isinstance(value, torch.device) and value.type == "meta" else value
 
     def _constant(self, value: Tensor) -> fx.Node:
         """A tensor that the code made from numbers, or that is no buffer."""
-        if isinstance(value, FakeTensor):
+        if _is_empty(value):
             raise RuntimeError("a tensor comes from an operator that was not seen")
         name = f"c_lifted_tensor_{len(self.constants)}"
         self.constants[name] = value
@@ -174,4 +200,8 @@ def _unchanged_attributes(model: nn.Module) -> Iterator[None]:
 
 
 def _holds_fake(value: Any) -> bool:
-    return any(isinstance(leaf, FakeTensor) for leaf in pytree.tree_leaves(value))
+    return any(_is_empty(leaf) for leaf in pytree.tree_leaves(value))
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, FakeTensor) or (isinstance(value, Tensor) and value.is_meta)
