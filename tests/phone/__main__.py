@@ -28,7 +28,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--root", type=Path, help="keep the phone's files in this folder")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job is started with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="edgeprune-phone-") as folder:
         try:
             phone = Phone(options.root or Path(folder), backend=options.backend, port=options.port)

@@ -121,15 +121,26 @@ def test_switching_it_off_leaves_nothing(tmp_path: Path) -> None:
     assert not phone.running()
 
 
+def _as_background_job() -> None:
+    """As shells start those: Ctrl-C is not for them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @pytest.mark.usefixtures("adb_server")
 def test_one_is_started_by_hand_and_switched_off() -> None:
     command = [sys.executable, "-m", "tests.phone", "--backend", "host"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as by_hand:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], preexec_fn=_as_background_job
+    ) as by_hand:
         assert by_hand.stdout is not None
         first = by_hand.stdout.readline()
         address = first.split(" answers at ")[1].split(". ")[0]
         assert adb("connect", address).stdout.startswith("connected to")
         assert adb("-s", address, "shell", "getprop ro.edgeprune.emulated").stdout == "1\n"
         by_hand.send_signal(signal.SIGINT)
+        try:
+            by_hand.wait(timeout=60)
+        finally:
+            by_hand.kill()
         assert "edgeprune profile" in by_hand.stdout.read()
     assert by_hand.returncode == 0
