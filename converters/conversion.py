@@ -186,7 +186,7 @@ def _explain(error: Exception, graph_module: fx.GraphModule, inputs: Inputs, for
     message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
     return ConversionError(
         f"{message}: {type(error).__name__}: {_first_line(error)}",
-        f"{workaround(name)}, or leave this format out.",
+        f"{workaround(name)}, or leave this format out (--formats, --to).",
         op=f"aten.{name}" if name else None,
         module_path=path,
     )

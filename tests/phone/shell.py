@@ -19,6 +19,12 @@ CHUNK = 64 * 1024
 FOREVER = "exec sleep 1000000"
 
 
+def _listen_to_hang_ups() -> None:
+    """Also where this process was started with nohup: what hangs up a command is how adb ends it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def serve(phone: "Phone", stream: Stream, command: str, v2: bool) -> None:
     """Run a command. Version 2 keeps stdout and stderr apart and reports the exit code; version 1 and exec do not."""
     runs = FOREVER if phone.faults.hangs(command) else command or "exec sh"
@@ -29,6 +35,7 @@ async def serve(phone: "Phone", stream: Stream, command: str, v2: bool) -> None:
         stdout=PIPE,
         stderr=PIPE if v2 else STDOUT,
         start_new_session=True,
+        preexec_fn=_listen_to_hang_ups,
     )
     feed = asyncio.create_task(_feed(stream, process, v2))
     try:
