@@ -77,11 +77,12 @@ def check_run(
     progress.stage("Measuring dense and pruned again")
     with closing(Targets(config, progress)) as targets:
         rows, flags = _measure(result, targets.all, dense, pruned, progress)
-    found = None
+    found: Accuracy | None = None
+    classes: list[Requirement] = []
     if accuracy:
         progress.stage("Evaluating the file again")
-        found = _evaluate(run, result, pruned, progress, drop)
-    return Checked(str(run), judge_all(config.budget().limits, rows), found, flags)
+        found, classes = _evaluate(run, result, pruned, progress, drop)
+    return Checked(str(run), [*judge_all(config.budget().limits, rows), *classes], found, flags)
 
 
 def _files(run: Path, result: Result, config: Config) -> tuple[Artifact, Artifact]:
@@ -118,7 +119,10 @@ def _costs(network: Any, artifact: Artifact, found: Measurement) -> Costs:
     return Costs(network.macs, network.params, artifact.size_bytes, latency_stats(found), found.peak_memory_mib)
 
 
-def _evaluate(run: Path, result: Result, artifact: Artifact, progress: Progress, drop: float) -> Accuracy:
+def _evaluate(
+    run: Path, result: Result, artifact: Artifact, progress: Progress, drop: float
+) -> tuple[Accuracy, list[Requirement]]:
+    """The primary metric of the file on the final split, and its recall by class on val if the run has a floor."""
     config = make_config(read_config_file(run / "config.yaml"))
     if config.model is None or config.data is None:
         raise UsageError(f"{run} was made from Python objects: its data cannot be loaded.", "Pass --no-accuracy.")
@@ -127,4 +131,5 @@ def _evaluate(run: Path, result: Result, artifact: Artifact, progress: Progress,
     split, metrics = final_metrics(job, {"file": network})
     metric = job.task.primary
     now, recorded = float(metrics["file"][metric]), result.pruned.metrics[metric]
-    return Accuracy(metric, split, recorded, now, now >= recorded - drop)
+    classes = [job.guard.requirement(job.val_metrics(network))] if job.guard is not None else []
+    return Accuracy(metric, split, recorded, now, now >= recorded - drop), classes
