@@ -18,16 +18,18 @@ def render(rows: Sequence[Row]) -> RenderableType:
     parts: list[RenderableType] = []
     for target in dict.fromkeys(row.target for row in rows):
         mine = [row for row in rows if row.target == target]
-        parts += [_heading(target, mine[0]), _table(mine), *_verdicts(mine), *_doubts(mine)]
+        parts += [_heading(target, mine), _table(mine), *_verdicts(mine), *_doubts(mine)]
     return Group(*parts)
 
 
-def _heading(target: str, row: Row) -> Text:
-    device = row.measurement.device
-    runtime = f"{device.runtime} {device.runtime_version}, {device.delegate}"
-    libc = f", runtime={device.libc}" if device.libc else ""
-    head = Text.assemble((target, "bold"), f": {device.soc}, {device.os}, {runtime}{libc}")
-    if row.measurement.kind == "emulated":
+def _heading(target: str, rows: Sequence[Row]) -> Text:
+    """The target, and every runtime that ran on it."""
+    devices = [row.measurement.device for row in rows]
+    runtimes = dict.fromkeys(
+        f"{d.runtime} {d.runtime_version}, {d.delegate}" + (f", runtime={d.libc}" if d.libc else "") for d in devices
+    )
+    head = Text.assemble((target, "bold"), f": {devices[0].soc}, {devices[0].os}, {'; '.join(runtimes)}")
+    if rows[0].measurement.kind == "emulated":
         head.append("\nEmulated: these are not a phone's numbers.", style="yellow")
     return head
 
@@ -37,7 +39,7 @@ def _table(rows: Sequence[Row]) -> Table:
     mark = "\n(emulated)" if emulated else ""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("file", overflow="fold")
-    for column in ("threads", f"median ms{mark}", "± 95 %", "p90 ms", "load ms", "first ms", f"memory MiB{mark}"):
+    for column in ("threads", f"median\nms{mark}", "± 95 %", "p90\nms", "load\nms", "first\nms", f"memory\nMiB{mark}"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         found, latency = row.measurement, row.measurement.latency

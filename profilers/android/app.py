@@ -6,6 +6,7 @@ import json
 import shlex
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Annotated, Literal, Self
 
@@ -15,7 +16,7 @@ from converters.artifact import SUFFIXES, Artifact
 from profilers.android.adb import Phone
 from profilers.android.folder import Folder
 from profilers.android.turn import OnReport, Report, Turn, distrust, reasons
-from profilers.errors import MeasurementError, RuntimeNotInstalled
+from profilers.errors import DeviceError, MeasurementError, RuntimeNotInstalled
 
 PACKAGE = "ai.edgeprune.demo"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
@@ -150,6 +151,8 @@ class AppRunner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(DeviceError):  # a phone that is gone keeps its copies
+            self.phone.run(f"run-as {PACKAGE} rm -rf {FOLDER}")
         self._folder.__exit__(kind, error, trace)
 
     def put(self, artifacts: Sequence[Artifact]) -> None:

@@ -17,25 +17,21 @@ FRAME = struct.Struct("<BI")
 STDIN, OUT, ERR, EXIT, CLOSE_STDIN = 0, 1, 2, 3, 4
 CHUNK = 64 * 1024
 FOREVER = "exec sleep 1000000"
-
-
-def _listen_to_hang_ups() -> None:
-    """Also where this process was started with nohup: what hangs up a command is how adb ends it."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Also where this process was started with nohup: what hangs up a command is how adb ends it.
+LISTENING = ("env", "--default-signal=HUP,INT")
 
 
 async def serve(phone: "Phone", stream: Stream, command: str, v2: bool) -> None:
     """Run a command. Version 2 keeps stdout and stderr apart and reports the exit code; version 1 and exec do not."""
     runs = FOREVER if phone.faults.hangs(command) else command or "exec sh"
     process = await asyncio.create_subprocess_exec(
+        *LISTENING,
         *phone.sandbox.arguments(runs, phone.faults.read_only),
         env=phone.sandbox.environment(),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE if v2 else STDOUT,
         start_new_session=True,
-        preexec_fn=_listen_to_hang_ups,
     )
     feed = asyncio.create_task(_feed(stream, process, v2))
     try:

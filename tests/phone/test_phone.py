@@ -121,17 +121,11 @@ def test_switching_it_off_leaves_nothing(tmp_path: Path) -> None:
     assert not phone.running()
 
 
-def _as_background_job() -> None:
-    """As shells start those: Ctrl-C is not for them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @pytest.mark.usefixtures("adb_server")
 def test_one_is_started_by_hand_and_switched_off() -> None:
-    command = [sys.executable, "-m", "tests.phone", "--backend", "host"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], preexec_fn=_as_background_job
-    ) as by_hand:
+    background = ["env", "--ignore-signal=INT"]  # as shells start their background jobs
+    command = [*background, sys.executable, "-m", "tests.phone", "--backend", "host"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as by_hand:
         assert by_hand.stdout is not None
         first = by_hand.stdout.readline()
         address = first.split(" answers at ")[1].split(". ")[0]
