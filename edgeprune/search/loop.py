@@ -21,6 +21,7 @@ from edgeprune.task import Task
 
 AIM = 0.97
 WINDOW = (0.95, 1.0)
+LEAST_MEDIAN = 0.9  # of the budget: below it an interval that ends in the window tells of noise, not of the network
 MAX_ROUNDS = 12
 FINER_STEPS = (4, 1)
 
@@ -42,6 +43,13 @@ class Round:
     def within(self, budget_ms: float) -> bool:
         """True when the measurement meets the budget."""
         return self.measured is not None and self.measured.upper <= WINDOW[1] * budget_ms
+
+    def inside(self, budget_ms: float) -> bool:
+        """True when the measurement meets the budget and uses it."""
+        used = self.measured is not None and (
+            self.measured.upper >= WINDOW[0] * budget_ms and self.measured.ms >= LEAST_MEDIAN * budget_ms
+        )
+        return used and self.within(budget_ms)
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ class _Loop:
             if self.latency is None or done.measured is None:
                 return "predicted, not measured"
             share = done.measured.upper / self.latency.budget
-            if WINDOW[0] <= share <= WINDOW[1]:
+            if done.inside(self.latency.budget):
                 return f"measured at {share:.1%} of the budget"
             if share > WINDOW[1] and step != "solve":
                 self.aim -= 0.01
@@ -221,7 +229,7 @@ class _Loop:
             return self.rounds[-1] if self.rounds else None
         budget = self.latency.budget
         met = [r for r in self.rounds if r.within(budget)]
-        inside = [r for r in met if r.measured is not None and r.measured.upper >= WINDOW[0] * budget]
+        inside = [r for r in met if r.inside(budget)]
         return min(inside or met, key=lambda r: r.loss, default=None)
 
     def closest(self) -> Round:

@@ -159,6 +159,22 @@ def test_a_floor_above_the_budget_is_measured_and_said(trained: Any) -> None:
     assert result.counts == result.floor.counts
 
 
+class Noisy(Target):
+    """A clock whose first answer has an interval from far below the budget into the window."""
+
+    def __call__(self, counts: Mapping[str, int], kept: Mapping[str, Tensor]) -> Measured:
+        found = super().__call__(counts, kept)
+        return Measured(0.2 * found.ms, found.upper) if self.count == 1 else found
+
+
+def test_an_interval_that_ends_in_the_window_by_noise_does_not_end_the_search(trained: Any) -> None:
+    result, target, dense = run(trained, 0.5, clock=Noisy)
+    assert target.count > 1
+    assert result.met
+    assert result.measured.ms > 0.9 * 0.5 * dense or "no finer step" in result.reason
+    assert result.counts != result.rounds[0].counts
+
+
 def test_from_a_floor_below_the_budget_finer_steps_fill_it(trained: Any) -> None:
     """The floor is predicted to miss and measured to meet: the room above it is used."""
     _, _, coupling, _, _ = trained
