@@ -66,7 +66,7 @@ def allot(
             break
         latency.observe(counts, measured)
         share = measured.upper / latency.budget
-        reason = f"measured at {share:.1%} of the budget"
+        reason = f"timed at {share:.1%} of the budget"
         if WINDOW[0] <= share <= WINDOW[1]:
             break
         if share > WINDOW[1]:

@@ -77,12 +77,13 @@ def rounds(result: Result) -> Spec | None:
     limit = facts.requirement(result, "latency")
     share = limit is not None and limit.asked.endswith("%") and all(r.measured_ratio for r in seen)
     unit = "% of dense" if share else "ms"
+    known = facts.evidence(result)
     scale = [100 * (r.measured_ratio or 0.0) / (r.measured_ms or 1.0) if share else 1.0 for r in seen]
     predicted = [k * (r.predicted_ms or 0.0) for k, r in zip(scale, seen, strict=True)]
     measured = [k * (r.measured_ms or 0.0) for k, r in zip(scale, seen, strict=True)]
     low, high = 0.95 * min(predicted + measured), 1.05 * max(predicted + measured)
     order = [str(i + 1) for i in range(len(seen))]
-    layout = _layout(320, f"Predicted, {unit}", f"Measured, {unit}")
+    layout = _layout(320, f"Predicted, {unit}", f"{known.capitalize()}, {unit}")
     layout["shapes"] = [_line(x0=low, x1=high, y0=low, y1=high, color="--faint")]
     if limit is not None and limit.unit == "ms":
         budget = (
@@ -98,7 +99,7 @@ def rounds(result: Result) -> Spec | None:
         "text": order,
         "textposition": "top center",
         "marker": {"size": 9, "color": "--pruned"},
-        "hovertemplate": "candidate %{text}: predicted %{x:.4g}, measured %{y:.4g} " + unit + "<extra></extra>",
+        "hovertemplate": "candidate %{text}: predicted %{x:.4g}, " + known + " %{y:.4g} " + unit + "<extra></extra>",
     }
     return {"data": [trace], "layout": {**layout, "showlegend": False}}
 

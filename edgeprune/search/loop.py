@@ -197,7 +197,7 @@ class _Loop:
                 return "predicted, not measured"
             share = done.measured.upper / self.latency.budget
             if done.inside(self.latency.budget):
-                return f"measured at {share:.1%} of the budget"
+                return f"timed at {share:.1%} of the budget"
             if share > WINDOW[1] and step != "solve":
                 self.aim -= 0.01
         return f"{max_rounds} rounds"

@@ -18,6 +18,7 @@ from sample import (
 )
 
 from edgeprune.errors import EnvironmentProblem
+from edgeprune.report import figures
 from edgeprune.report.figures import all_figures
 from edgeprune.report.html import render, write_report
 from edgeprune.result import Result
@@ -136,6 +137,14 @@ def test_the_static_report_is_headed_not_measured() -> None:
     assert page.text.index("Not measured: static report.") < page.text.index("Dense and pruned")
     assert "Latency, median not measured not measured" in page.text
     assert "tradeoff" not in figures_of(render(static_sample(), {}))
+
+
+def test_candidates_of_an_emulated_phone_are_not_called_measured() -> None:
+    picture = figures.rounds(emulated_sample())
+    assert picture is not None
+    words = str(picture)
+    assert "Emulated" in words
+    assert "easured" not in words
 
 
 def test_an_emulated_phone_is_marked() -> None:

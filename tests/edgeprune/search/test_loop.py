@@ -111,7 +111,7 @@ def test_the_loop_lands_in_the_window(trained: Any, share: float) -> None:
     assert rounds == result.rounds
     assert len(rounds) == target.count <= 12
     assert target.ms(result.counts) <= share * dense
-    assert result.reason.startswith("measured at") or "no finer step" in result.reason
+    assert result.reason.startswith("timed at") or "no finer step" in result.reason
     model, _, coupling, _, inputs = trained
     pruned, _ = prune(model, coupling, result.kept)
     assert pruned(inputs[0][:2]).shape == (2, 10)
