@@ -154,6 +154,8 @@ def _subject(model: str, weights: Path | None, shapes: list[str] | None) -> "Sub
     from edgeprune.sources.models import load_model
 
     inputs = example_inputs(shapes or [])
+    if not shapes:
+        typer.echo("Input 3x224x224; --input-shape for another, such as 1x28x28.", err=True)
     return Subject(model, load_model(model, weights, in_channels=inputs[0].shape[1]).float().eval(), inputs)
 
 

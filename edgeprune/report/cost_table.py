@@ -33,7 +33,7 @@ def render_table(result: TableResult) -> RenderableType:
         dense, least = (text.milliseconds(ms).removesuffix(" ms") for ms in (layer.ms[-1][-1], layer.ms[0][0]))
         table.add_row(layer.name, layer.op, str(layer.c_in), str(layer.c_out), dense, least)
     rest = len(ranked) - _SHOWN
-    return Group(head, table, Text(f"and {rest} more layers" if rest > 0 else "all layers"))
+    return Group(head, table, Text(f"and {rest} more layers" if rest > 0 else ""))
 
 
 def render_check(check: TableCheck) -> RenderableType:
