@@ -15,12 +15,13 @@ import torchvision
 
 import converters
 from benchmarks import table
-from converters.artifact import Artifact, sha256
+from converters.artifact import Artifact
+from converters.options import Options
 from edgeprune.graph import Coupling, find_groups, prune, trace
 from edgeprune.graph.generic import generic_copy
+from edgeprune.pipeline.candidate_files import CandidateFiles
 from profilers.host import compare
 from profilers.host.bench import HostBench
-from profilers.host.litert_reshape import Reshaper
 
 MODELS = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0")
 MINUTE = 20.0  # seconds that the rate is taken over
@@ -34,18 +35,14 @@ def row(name: str, widths: int, seed: int) -> dict[str, Any]:
         folder = Path(place)
         dense = converters.convert(model, (x,), "litert", folder / "dense.tflite")
         coupling = find_groups(trace(model, (x,)))
-        parameters = {key: value.detach().numpy() for key, value in model.named_parameters()}
-        reshaper = Reshaper(
-            dense.path.read_bytes(), {layer.name: parameters[layer.weight] for layer in coupling.layers}
-        )
+        files = CandidateFiles(model, (x,), coupling, dense, Options(), print)
         menus = coupling.menu(8)
         chosen = random.Random(seed)
 
         def reshape(counts: dict[str, int], path: Path) -> Artifact:
-            path.write_bytes(reshaper.file({la.name: coupling.channels(la, counts)[1] for la in coupling.layers}))
-            return Artifact(
-                "litert", path, dense.inputs, dense.outputs, dense.precision, sha256(path), path.stat().st_size
-            )
+            made = files.make(counts, {}, path)
+            assert files.reshapes, f"{name} is converted, not reshaped"
+            return made
 
         ratios, converting = [], 0.0
         for number in range(widths):
