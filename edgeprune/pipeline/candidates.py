@@ -14,6 +14,7 @@ from converters.artifact import SUFFIXES, Artifact
 from edgeprune.graph import Coupling
 from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.judge import upper_end
 from edgeprune.pipeline.quantize import CANDIDATE_IMAGES, calibration, options
 from edgeprune.quantity import Statistic
 from edgeprune.search.limits import Latency, Measured
@@ -106,6 +107,5 @@ class Candidates:
 
     def _absolute(self, latency: LatencyOfOne) -> tuple[float, float]:
         """(what the budget is about, the upper end of its interval), ms."""
-        if self._statistic == "p90":
-            return latency.p90, latency.p90_ci95[1] if latency.p90_ci95 is not None else latency.p90
-        return latency.median, latency.ci95[1]
+        about = latency.median if self._statistic == "median" else latency.p90
+        return about, upper_end(self._statistic, latency)

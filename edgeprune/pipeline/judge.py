@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeprune.quantity import BASE_UNIT, Limit
+from edgeprune.quantity import BASE_UNIT, Limit, Statistic
 from edgeprune.result import LatencyStats, Requirement
-from profilers.measurement import Measurement, Ratio
+from profilers.measurement import Latency, Measurement, Ratio
 
 MIB = 2.0**20
 
@@ -34,9 +34,9 @@ def latency_stats(measurement: Measurement) -> LatencyStats:
     )
 
 
-def upper_end(limit: Limit, latency: LatencyStats) -> float:
+def upper_end(statistic: Statistic, latency: LatencyStats | Latency) -> float:
     """The upper end of the 95 % interval of what an absolute latency limit is about, ms."""
-    interval = latency.ci95 if limit.statistic == "median" else latency.p90_ci95
+    interval = latency.ci95 if statistic == "median" else latency.p90_ci95
     return interval[1] if interval is not None else latency.p90
 
 
@@ -77,7 +77,7 @@ def judge(limit: Limit, dense: Costs, pruned: Costs, ratio: Ratio | None, kind: 
     used = after / resolved if after is not None else None
     if limit.kind == "latency" and pruned.latency is not None and ratio is not None:
         share, interval = ratio.median, ratio.ci95
-        used = (interval[1] if limit.relative else upper_end(limit, pruned.latency)) / limit.value
+        used = (interval[1] if limit.relative else upper_end(limit.statistic, pruned.latency)) / limit.value
     met = used <= 1 if used is not None else None
     return Requirement(
         kind=limit.kind,
