@@ -29,9 +29,10 @@ def test_the_verdict_is_measured_not_predicted(run):
     (latency,) = run["json"]["budget"]["requirements"]
     assert latency["source"] == "measured"
     lines = [json.loads(line) for line in (run["path"] / "measurements.jsonl").read_text().splitlines()]
-    final = {line["label"]: line for line in lines}
-    assert len(final["pruned, 0"]["samples_ms"]) >= 100
-    assert run["json"]["pruned"]["latency_ms"]["median"] == final["pruned, 0"]["latency"]["median"]
+    solves = {line["label"]: line for line in lines if line["label"].startswith("pruned, ")}  # noise may ask for two
+    (final,) = (one for one in solves.values() if one["latency"]["median"] == latency["achieved"])
+    assert len(final["samples_ms"]) >= 100
+    assert run["json"]["pruned"]["latency_ms"]["median"] == latency["achieved"]
 
 
 def called(network, inputs):
