@@ -1,18 +1,22 @@
 """What `edgeprune doctor` looks at: each thing is fine, or comes with what to do about it."""
 
 import shutil
+import xml.etree.ElementTree as xml
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeprune.apk.sources import app_sources
+from edgeprune.errors import EnvironmentProblem
 from profilers.android import conditions
 from profilers.android.adb import Adb, Phone
 from profilers.android.app import PACKAGE
 from profilers.android.bundle import find_bundles
 from profilers.android.devices import ATTACH, Attached, attached
 from profilers.android.facts import Facts, read_facts
+from profilers.android.installed_app import InstalledApp, installed_app
 from profilers.android.native_runner import WHEELS
 from profilers.errors import DeviceError, ProfilerError, RuntimeNotInstalled
 from profilers.store import default_path
@@ -113,7 +117,7 @@ def _phone(adb: Adb, phone: Attached, bundles: dict[str, Any]) -> Iterator[Findi
     try:
         behind = Phone(adb, phone.serial)
         facts, now = read_facts(behind), conditions.snapshot(behind)
-        app = behind.run(f"pm path {PACKAGE} || true")
+        app = installed_app(behind, PACKAGE)
     except ProfilerError as error:
         yield Finding(name, "not", error.message, error.cure)
         return
@@ -127,9 +131,43 @@ def _phone(adb: Adb, phone: Attached, bundles: dict[str, Any]) -> Iterator[Findi
         fits = next((abi for abi in facts.abis if abi in bundles), None)
         fix = "" if fits else f"The runners are for {', '.join(bundles)}: use --runner app."
         yield Finding(f"{name}, runners", "ok" if fits else "not", fits or ", ".join(facts.abis), fix)
-    there: State = "ok" if "package:" in app else "absent"
-    fix = "" if there == "ok" else "Only --runner app needs it: edgeprune app install."
-    yield Finding(f"{name}, app", there, f"{PACKAGE} is {'' if there == 'ok' else 'not '}installed", fix)
+    yield _app(f"{name}, app", app)
+
+
+def _app(what: str, app: InstalledApp | None) -> Finding:
+    """Its version decides which runtimes it has: those that this version's sources name."""
+    if app is None:
+        return Finding(
+            what, "absent", f"{PACKAGE} is not installed", "Only --runner app needs it: edgeprune app install."
+        )
+    here = _installed("edgeprune")
+    if app.version != here:
+        fix = "Install the app that belongs to this edgeprune: edgeprune app install."
+        return Finding(what, "not", f"{PACKAGE} is {app.version or 'of no version'}, edgeprune here is {here}", fix)
+    if not app.debuggable:
+        fix = "Only --runner app needs them: adb uninstall it, then edgeprune app install without --keystore."
+        return Finding(what, "not", f"{PACKAGE} {app.version} is a release build: adb cannot reach its files", fix)
+    runtimes = _app_runtimes()
+    return Finding(what, "ok", f"{PACKAGE} {app.version}{f', {runtimes}' if runtimes else ''}")
+
+
+APP_RUNTIMES = {"tensorflow-lite": "ai-edge-litert", "executorch-android": "executorch"}
+
+
+def _app_runtimes() -> str:
+    """The app's runtimes beside those that files are made and proved with here; "" where its sources are not."""
+    try:
+        project = xml.parse(app_sources() / "pom.xml")
+    except (EnvironmentProblem, OSError, xml.ParseError):
+        return ""
+    found = []
+    for dependency in project.findall(".//{*}dependency"):
+        name, told = dependency.findtext("{*}artifactId", ""), dependency.findtext("{*}version", "")
+        if wheel := APP_RUNTIMES.get(name):
+            optional = " if built with --executorch" if wheel == "executorch" else ""
+            here = f"{wheel} {_installed(wheel) or '(not installed)'}"
+            found.append(f"{name} {told}{optional} (files are made for {here})")
+    return ", ".join(found)
 
 
 def _space(name: str, facts: Facts) -> Finding:

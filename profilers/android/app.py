@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from converters.artifact import SUFFIXES, Artifact
 from profilers.android.adb import Phone
 from profilers.android.folder import Folder
+from profilers.android.installed_app import installed_app
 from profilers.android.turn import OnReport, Report, Turn, distrust, reasons
 from profilers.errors import DeviceError, MeasurementError, RuntimeNotInstalled
 
@@ -140,10 +141,17 @@ class AppRunner:
         self._folder = Folder(phone)
 
     def __enter__(self) -> Self:
-        found = self.phone.run(f"pm path {PACKAGE} || true")
-        if "package:" not in found:
+        found = installed_app(self.phone, PACKAGE)
+        if found is None:
             raise RuntimeNotInstalled(
-                f"The app {PACKAGE} is not on phone {self.phone.serial}.", "edgeprune app install, or --runner native."
+                f"The app {PACKAGE} is not on phone {self.phone.serial}.",
+                f"Install it: edgeprune app install --serial {shlex.quote(self.phone.serial)}. "
+                "Or use --runner native, which needs no app.",
+            )
+        if not found.debuggable:
+            raise RuntimeNotInstalled(
+                f"The app {PACKAGE} on phone {self.phone.serial} is a release build: adb cannot reach its files.",
+                f"Remove it (adb uninstall {PACKAGE}), then edgeprune app install without --keystore.",
             )
         self._folder.__enter__()
         return self

@@ -50,7 +50,7 @@ class Phone:
         self.state, self.port, self.host = state or State(), port, "127.0.0.1"
         self.sandbox = Sandbox(root, backend)
         self.properties = properties(model, serial, ABI[backend])
-        self.packages: dict[str, str] = {}
+        self.packages: dict[str, packages.App] = {}
         self.apps: dict[str, App] = {}
         self.history: list[str] = []
         self.calls: list[tuple[str, ...]] = []
@@ -97,9 +97,9 @@ class Phone:
         """The phone's processes: none when nothing was left behind."""
         return self.sandbox.processes()
 
-    def install(self, package: str) -> None:
+    def install(self, package: str, version: str = "", *, debuggable: bool = True) -> None:
         """An app without an APK."""
-        packages.install(self, package)
+        packages.install(self, packages.Manifest(package, version, debuggable))
 
     def unplug(self) -> None:
         """Pull the cable."""

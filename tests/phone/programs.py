@@ -33,6 +33,7 @@ exit "$code"
 RUN_AS = """#!/system/bin/sh
 package=$1; shift
 [ -d "/data/data/$package" ] || { echo "run-as: unknown package: $package" >&2; exit 1; }
+dumpsys package "$package" | grep -q DEBUGGABLE || { echo "run-as: package not debuggable: $package" >&2; exit 1; }
 cd "/data/data/$package" && exec "$@"
 """
 NOHUP = """#!/system/bin/sh
@@ -95,6 +96,8 @@ def dumpsys(phone: "Phone", call: Call) -> Answer:
             f"POWER MANAGER (dumpsys power)\n\nPower Manager State:\n  mWakefulness={wakefulness}\n"
             f"  mIsPowered={str(state.plugged).lower()}\n  mBatteryLevel={state.battery_percent}\n"
         )
+    if service == "package":
+        return Answer(packages.describe(phone, call.arguments[2]))
     if service == "meminfo":
         name = call.arguments[2] if len(call.arguments) > 2 else ""
         return Answer(f"No process found for: {name}\n")

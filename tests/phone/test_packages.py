@@ -7,10 +7,11 @@ import pytest
 
 from tests.phone import Faults, Phone
 from tests.phone.fixtures import adb, connect
-from tests.phone.packages import package_name
+from tests.phone.packages import Manifest, read_manifest
 
 FRAMEWORK = "/usr/share/android-framework-res/framework-res.apk"
-MANIFEST = '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.edgeprune.x"/>'
+MANIFEST = '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.edgeprune.x">\
+<application android:label="x"/></manifest>'
 
 pytestmark = [pytest.mark.debian("aapt"), pytest.mark.debian("android-framework-res")]
 
@@ -18,15 +19,25 @@ pytestmark = [pytest.mark.debian("aapt"), pytest.mark.debian("android-framework-
 @pytest.fixture
 def apk(tmp_path: Path) -> Path:
     (tmp_path / "AndroidManifest.xml").write_text(MANIFEST)
-    command = ["aapt2", "link", "-I", FRAMEWORK, "--manifest", tmp_path / "AndroidManifest.xml"]
+    command = [
+        "aapt2",
+        "link",
+        "--version-name",
+        "1.2",
+        "--debug-mode",
+        "-I",
+        FRAMEWORK,
+        "--manifest",
+        tmp_path / "AndroidManifest.xml",
+    ]
     subprocess.run([*command, "-o", tmp_path / "x.apk"], check=True, capture_output=True)
     return tmp_path / "x.apk"
 
 
-def test_the_name_of_a_package_is_read(apk: Path) -> None:
-    assert package_name(apk.read_bytes()) == "org.edgeprune.x"
-    assert package_name(b"not an archive") is None
-    assert package_name(apk.read_bytes()[:100]) is None
+def test_the_manifest_of_a_package_is_read(apk: Path) -> None:
+    assert read_manifest(apk.read_bytes()) == Manifest("org.edgeprune.x", "1.2", debuggable=True)
+    assert read_manifest(b"not an archive") is None
+    assert read_manifest(apk.read_bytes()[:100]) is None
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["streamed", "pushed"])
@@ -38,11 +49,15 @@ def test_install_list_and_uninstall(tmp_path: Path, adb_server: int, apk: Path, 
         assert adb("shell", "pm list packages").stdout.split() == ["package:org.edgeprune.x"]
         place = adb("shell", "pm path org.edgeprune.x").stdout.strip().removeprefix("package:")
         assert phone.path(place).read_bytes() == apk.read_bytes()
+        told = adb("shell", "dumpsys package org.edgeprune.x").stdout
+        assert "    versionName=1.2\n" in told
+        assert "DEBUGGABLE" in told
         again = adb("install", str(apk))
         assert "INSTALL_FAILED_ALREADY_EXISTS" in again.stdout + again.stderr
         assert "Success" in adb("install", "-r", str(apk)).stdout
         assert "Success" in adb("uninstall", "org.edgeprune.x").stdout
         assert adb("shell", "pm list packages").stdout == ""
+        assert "Unable to find package" in adb("shell", "dumpsys package org.edgeprune.x").stdout
         assert "Failure" in adb("uninstall", "org.edgeprune.x").stdout
 
 

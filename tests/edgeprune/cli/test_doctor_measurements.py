@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from profilers.android.app import PACKAGE
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerCost, LayerKey
 from profilers.store import Store
@@ -41,6 +43,29 @@ def test_a_healthy_phone_and_one_that_needs_care(cli: Cli, phone: Phone) -> None
         assert found[f"{name}, {what}"]["state"] == "not"
         assert found[f"{name}, {what}"]["fix"]
     assert phone.state.screen_on is False, "nothing is changed"
+
+
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+@pytest.mark.parametrize(
+    ("installed", "debuggable", "state", "said"),
+    [
+        (version("edgeprune"), True, "ok", "tensorflow-lite 2."),
+        ("0.0.1", True, "not", f"0.0.1, edgeprune here is {version('edgeprune')}"),
+        (version("edgeprune"), False, "not", "release build"),
+    ],
+    ids=["of this version", "of another", "not to be looked into"],
+)
+def test_the_app_is_held_against_this_installation(
+    cli: Cli, phone: Phone, installed: str, debuggable: bool, state: str, said: str
+) -> None:
+    phone.install(PACKAGE, installed, debuggable=debuggable)
+    found = findings(cli, 0 if state == "ok" else 3)[f"phone {phone.address}, app"]
+    assert found["state"] == state
+    assert said in found["found"]
+    assert bool(found["fix"]) == (state == "not")
+    if state == "ok":
+        assert f"ai-edge-litert {version('ai-edge-litert')}" in found["found"]
 
 
 @pytest.mark.debian("adb")

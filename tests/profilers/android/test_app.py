@@ -132,6 +132,14 @@ def test_what_is_no_model_and_a_delegate_that_is_not_there(phone: Phone, artifac
 
 
 def test_without_the_app_another_runner_is_named(phone: Phone):
-    with pytest.raises(RuntimeNotInstalled, match=app.PACKAGE) as caught, AppRunner(Behind(Adb(), phone.address)):
-        pass
+    with pytest.raises(RuntimeNotInstalled, match=app.PACKAGE) as caught:
+        AppRunner(Behind(Adb(), phone.address)).__enter__()
+    assert f"edgeprune app install --serial {phone.address}" in caught.value.cure
     assert "--runner native" in caught.value.cure
+
+
+def test_an_app_that_adb_may_not_look_into(phone: Phone):
+    phone.install(app.PACKAGE, debuggable=False)
+    with pytest.raises(RuntimeNotInstalled, match="release build") as caught:
+        AppRunner(Behind(Adb(), phone.address)).__enter__()
+    assert f"adb uninstall {app.PACKAGE}" in caught.value.cure
