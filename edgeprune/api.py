@@ -54,6 +54,8 @@ def optimize(
     if isinstance(model, str):
         settings["model"] = model
     config = make_config(settings)
+    if config.max_drop is not None or config.pareto is not None:
+        raise UsageError("max_drop and pareto take several runs.", "Ask with `edgeprune optimize --max-drop` instead.")
     check(config, has_model=not isinstance(model, str), has_data=train is not None)
     if isinstance(model, str) and train is None:
         job = job_from_config(config, progress)

@@ -51,6 +51,11 @@ class Config(BaseModel):
     file_size: str | None = Field(None, description="file size budget: 4MB or 50%")
     macs: str | None = Field(None, description="budget of multiply-accumulates: 300M or 50%")
 
+    max_drop: float | None = Field(
+        None, ge=0, le=100, description="the inverse question: the fastest network that loses at most this many points"
+    )
+    pareto: int | None = Field(None, ge=2, le=20, description="runs at this many latencies, from dense to the floor")
+
     min_class_recall: float | None = Field(
         None, gt=0, le=1, description="no class may have a lower recall on val: 0.6 is 60 %"
     )
@@ -147,7 +152,17 @@ def make_config(settings: dict[str, Any], config_file: Path | None = None) -> Co
 
 
 def each_budget(config: Config) -> list[Config]:
-    """The settings once for each latency budget: several, parted by commas, make a front."""
+    """The settings once for each latency budget: several, parted by commas, make a front.
+
+    Where the budgets are found on the way (`max_drop`, `pareto`) they are those of one run, at half the dense latency.
+    Raises UsageError for two questions at once.
+    """
+    questions = [name for name in ("latency", "max_drop", "pareto") if getattr(config, name) is not None]
+    if len(questions) > 1:
+        typed = " and ".join(f"--{name.replace('_', '-')}" for name in questions)
+        raise UsageError(f"{typed} are two questions.", "Ask one at a time.")
+    if questions and questions != ["latency"]:
+        return [config.model_copy(update={"latency": "50%", "max_drop": None, "pareto": None})]
     texts = [text.strip() for text in (config.latency or "").split(",") if text.strip()]
     return [config.model_copy(update={"latency": text}) for text in texts] or [config]
 

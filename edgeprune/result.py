@@ -292,7 +292,7 @@ class FrontPoint(_Schema):
     """One budget of a front and the run that answers it; `path` is None where no network can meet the budget.
 
     `ms` is the pruned file's median, `ratio` pruned / dense; `val_metric` and `metric` are the primary metric on val,
-    to choose by, and on the final split.
+    to choose by, and on the final split. `drop`: points of it that were lost on val against dense.
     """
 
     asked: str
@@ -303,12 +303,16 @@ class FrontPoint(_Schema):
     ratio: float | None = None
     val_metric: float | None = None
     metric: float | None = None
+    drop: float | None = None
     macs: int | None = None
     params: int | None = None
 
 
 class Front(_Schema):
-    """What `edgeprune optimize` prints for several latency budgets, the largest first."""
+    """What `edgeprune optimize` prints for several latency budgets, in the order in which they were tried.
+
+    `chosen` is the budget of the fastest point that lost at most `max_drop` points; both None where that was not asked.
+    """
 
     schema_version: str = SCHEMA_VERSION
     model: str
@@ -316,11 +320,16 @@ class Front(_Schema):
     kind: Literal["measured", "emulated"]
     dense_ms: float | None
     dense_metric: float | None
+    dense_val_metric: float | None = None
     points: list[FrontPoint]
+    max_drop: float | None = None
+    chosen: str | None = None
 
     @property
     def met(self) -> bool:
-        """True when every budget was met."""
+        """True when every budget was met; with `max_drop`, when a point is within it."""
+        if self.max_drop is not None:
+            return self.chosen is not None
         return all(point.met for point in self.points)
 
 

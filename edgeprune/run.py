@@ -171,9 +171,12 @@ def _lock(path: Path) -> IO[str] | None:
         file.close()  # its owner removed it between our opening and our locking
 
 
-def default_path(config: Config, resume: bool) -> Path:
-    """runs/MODEL-TARGET-BUDGET, numbered from the second finished run on; the last of them for `resume`."""
-    budget = "-".join(str(limit.text).replace("%", "pct") for limit in config.budget().limits)
+def default_path(config: Config, resume: bool, question: str = "") -> Path:
+    """runs/MODEL-TARGET-BUDGET, numbered from the second finished run on; the last of them for `resume`.
+
+    `question` stands for the budget where several are asked for.
+    """
+    budget = (question or "-".join(str(limit.text) for limit in config.budget().limits)).replace("%", "pct")
     model = Path((config.model or "model").rsplit(":", 1)[-1]).stem
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{model}-{config.target}-{budget}")
     path, number = Path("runs") / name, 1

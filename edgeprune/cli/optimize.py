@@ -18,6 +18,10 @@ Your own network and pictures, 20 ms with one thread:
 
   edgeprune optimize --model net.py:make --weights net.safetensors --data folder:pictures --image-size 96 --latency 20ms
 
+The fastest network that loses at most one point of accuracy (up to four runs):
+
+  edgeprune optimize --config edgeprune.yaml --max-drop 1
+
 What is in reach, in a minute, without training:
 
   edgeprune optimize --config edgeprune.yaml --latency 30% --plan
@@ -89,6 +93,16 @@ def optimize(
     ] = None,
     macs: Annotated[
         str | None, option("--macs", help="Multiply-accumulates: 300M or 50%.", panel=_GOAL, metavar="BUDGET")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        option(
+            "--max-drop", help="Instead: the fastest network that loses at most this.", panel=_GOAL, metavar="POINTS"
+        ),
+    ] = None,
+    pareto: Annotated[
+        int | None,
+        option("--pareto", help="Instead: a front of N latencies, dense to floor.", panel=_GOAL, metavar="N"),
     ] = None,
     min_class_recall: Annotated[
         float | None,
@@ -236,14 +250,16 @@ def _run(
     several = each_budget(config)
     for one in several:
         check(one)
-    if len(several) > 1:
+    if len(several) > 1 or config.max_drop is not None or config.pareto is not None:
         if plan:
             raise UsageError("--plan looks at one budget.", "Give one --latency.")
-        from edgeprune.pipeline.front import optimize_front
+        from edgeprune.pipeline.fastest import optimize_fastest
+        from edgeprune.pipeline.front import optimize_front, optimize_pareto
         from edgeprune.report.front import render_front
 
+        make_front = optimize_front if len(several) > 1 else optimize_pareto if config.pareto else optimize_fastest
         with make_progress() as progress:
-            front = optimize_front(config, output, resume=resume, progress=progress)
+            front = make_front(config, output, resume=resume, progress=progress)
         _show(front, render_front, as_json)
         if not front.met:
             raise typer.Exit(4)

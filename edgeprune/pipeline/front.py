@@ -1,22 +1,77 @@
 """Several latency budgets in one go: a run for each, and the front of accuracy over latency that they make."""
 
+import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeprune.config import Config, each_budget
 from edgeprune.errors import BudgetNotMet, UsageError
-from edgeprune.files import write_text
+from edgeprune.files import write_json, write_text
 from edgeprune.pipeline.optimize import optimize_config
+from edgeprune.pipeline.plan import plan_config
 from edgeprune.progress import Progress
 from edgeprune.report.front import write_front
 from edgeprune.result import Front, FrontPoint, Result
 from edgeprune.run import Run, default_path
 
+WIDEST, LEAST = 0.8, 0.1  # of the dense latency: where the budgets of --pareto begin, and where they end at the latest
+ABOVE_FLOOR = 1.1
+_BUDGETS = "budgets.json"
+
+
+class Runs:
+    """The runs of a front, one a budget, in folders named after the budgets; layer times are measured once."""
+
+    def __init__(self, config: Config, output: Path | None, *, resume: bool, progress: Progress, name: str) -> None:
+        """`name` stands for the budgets in the default folder's name."""
+        self._config, self._resume, self._progress = config, resume, progress
+        self.folder = output or default_path(config, resume, f"{name}.front")
+        Run.check_place(self.folder)
+        self.points: list[FrontPoint] = []
+        self._dense: Result | None = None
+
+    def run(self, budget: str) -> FrontPoint:
+        """One whole run; a budget below the floor is a point that was not met."""
+        self._progress.stage(f"Budget {budget}")
+        place = self.folder / budget.replace("%", "pct")
+        config = self._config.model_copy(update={"latency": budget})
+        try:
+            result = optimize_config(config, place, resume=self._resume and place.exists(), progress=self._progress)
+        except BudgetNotMet as missed:
+            self.points.append(FrontPoint(asked=budget, met=False, outcome=str(missed), path=None))
+            self._progress.note(str(missed))
+        else:
+            self._dense = result
+            self.points.append(_point(budget, place, result))
+        return self.points[-1]
+
+    def finish(self, max_drop: float | None = None, chosen: FrontPoint | None = None) -> Front:
+        """Write front.json and front.html. Raises BudgetNotMet where no budget had a network."""
+        dense = self._dense
+        if dense is None:
+            asked = ", ".join(point.asked for point in self.points)
+            raise BudgetNotMet(f"No network meets any of {asked}.", "Give larger budgets; --plan shows the floor.")
+        front = Front(
+            model=dense.model,
+            primary_metric=dense.primary_metric,
+            dense_metric=_metric(dense, dense.dense.metrics),
+            dense_val_metric=_metric(dense, dense.dense.val_metrics),
+            dense_ms=dense.dense.latency_ms.median if dense.dense.latency_ms else None,
+            kind="emulated" if dense.device.get("kind") == "emulated" else "measured",
+            points=self.points,
+            max_drop=max_drop,
+            chosen=chosen.asked if chosen else None,
+        )
+        write_text(self.folder / "front.json", front.model_dump_json(indent=2) + "\n")
+        write_front(front, self.folder / "front.html")
+        return front
+
 
 def optimize_front(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Front:
-    """One run for each latency budget of `config`, the largest first, in folders of `output` named after them.
+    """One run for each latency budget of `config`, the largest first.
 
-    Layer times are measured once. A budget below the floor is a point that was not met; the others are not lost. Writes
-    front.json and front.html beside the runs. Raises UsageError for budgets that are written twice or cannot be read.
+    Raises UsageError for budgets that are written twice, mixed, or cannot be read.
     """
     each = {one.latency or "": one for one in each_budget(config)}
     limits = {text: limit for text, one in each.items() if (limit := one.budget().get("latency")) is not None}
@@ -24,36 +79,48 @@ def optimize_front(config: Config, output: Path | None, *, resume: bool, progres
         raise UsageError(f"--latency {config.latency} names a budget twice.", "Give each budget once.")
     if len({limit.relative for limit in limits.values()}) > 1:
         raise UsageError(f"--latency {config.latency} mixes times and shares.", "Write all in ms, or all in %.")
-    first = next(iter(each.values()))
-    folder = output or default_path(first, resume).with_suffix(".front")
-    Run.check_place(folder)
-    points: list[FrontPoint] = []
+    runs = Runs(config, output, resume=resume, progress=progress, name=max(limits, key=lambda text: limits[text].value))
     for text in sorted(limits, key=lambda text: -limits[text].value):
-        progress.stage(f"Budget {text}")
-        place = folder / text.replace("%", "pct")
-        try:
-            result = optimize_config(each[text], place, resume=resume and place.exists(), progress=progress)
-        except BudgetNotMet as missed:
-            points.append(FrontPoint(asked=text, met=False, outcome=str(missed), path=None))
-            progress.note(str(missed))
-            continue
-        dense, points = result, [*points, _point(text, place, result)]
-    if not any(point.path for point in points):
-        raise BudgetNotMet(f"No network meets any of {config.latency}.", "Give larger budgets; --plan shows the floor.")
-    front = Front(
-        model=dense.model,
-        primary_metric=dense.primary_metric,
-        dense_metric=_metric(dense, dense.dense.metrics),
-        dense_ms=dense.dense.latency_ms.median if dense.dense.latency_ms else None,
-        kind="emulated" if dense.device.get("kind") == "emulated" else "measured",
-        points=points,
-    )
-    write_text(folder / "front.json", front.model_dump_json(indent=2) + "\n")
-    write_front(front, folder / "front.html")
-    return front
+        runs.run(text)
+    return runs.finish()
+
+
+def optimize_pareto(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Front:
+    """`config.pareto` runs, their budgets at equal factors from 80 % of dense to a tenth above the measured floor.
+
+    The budgets are kept in budgets.json, so that a resumed front asks for the same ones.
+    """
+    count = config.pareto or 0
+    config = config.model_copy(update={"pareto": None})
+    runs = Runs(config, output, resume=resume, progress=progress, name=f"pareto-{count}")
+    budgets = _resumed(runs.folder / _BUDGETS, lambda: pareto_budgets(_floor(config, progress), count), resume)
+    for text in budgets:
+        runs.run(text)
+    return runs.finish()
+
+
+def pareto_budgets(floor: float, count: int) -> list[str]:
+    """`count` budgets at equal factors, whole percents, the largest first. `floor`: the least share of dense."""
+    least = min(max(floor * ABOVE_FLOOR, LEAST), WIDEST)
+    shares = [WIDEST * math.exp(math.log(least / WIDEST) * i / max(1, count - 1)) for i in range(count)]
+    return list(dict.fromkeys(f"{math.ceil(100 * share - 1e-9)}%" for share in shares))
+
+
+def _floor(config: Config, progress: Progress) -> float:
+    return plan_config(config, progress).floor_share
+
+
+def _resumed(file: Path, find: Callable[[], Sequence[str]], resume: bool) -> list[str]:
+    if resume and file.exists():
+        return [str(text) for text in json.loads(file.read_text(encoding="utf-8"))]
+    budgets = list(find())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, budgets)
+    return budgets
 
 
 def _point(text: str, place: Path, result: Result) -> FrontPoint:
+    before, after = _metric(result, result.dense.val_metrics), _metric(result, result.pruned.val_metrics)
     latency = next(r for r in result.budget.requirements if r.kind == "latency")
     return FrontPoint(
         asked=text,
@@ -62,8 +129,9 @@ def _point(text: str, place: Path, result: Result) -> FrontPoint:
         path=str(place),
         ms=latency.achieved,
         ratio=latency.ratio,
-        val_metric=_metric(result, result.pruned.val_metrics),
+        val_metric=after,
         metric=_metric(result, result.pruned.metrics),
+        drop=100 * (before - after) if before is not None and after is not None else None,
         macs=result.pruned.macs,
         params=result.pruned.params,
     )

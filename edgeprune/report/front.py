@@ -38,12 +38,29 @@ def render_front(front: Front) -> RenderableType:
             Text("yes" if point.met else "no", style=_STYLES[point.met]),
         )
     places = [Text(f"{point.asked}: {point.path or point.outcome}") for point in front.points]
-    return Group(Text(f"{front.model}, latencies {front.kind}; choose by val", style="bold"), table, *places)
+    heading = Text(f"{front.model}, latencies {front.kind}; choose by val", style="bold")
+    return Group(heading, table, *places, *_answer(front))
+
+
+def _answer(front: Front) -> list[Text]:
+    """What `--max-drop` asked for."""
+    if front.max_drop is None:
+        return []
+    name = facts.metric_name(front.primary_metric).lower()
+    asked = f"at most {front.max_drop:g} points of {name} lost on val"
+    chosen = next((point for point in front.points if point.asked == front.chosen), None)
+    if chosen is None or chosen.drop is None:
+        least = min((point.drop for point in front.points if point.drop is not None), default=None)
+        known = "" if least is None else f"; the mildest that was tried lost {least:.2f}"
+        return [Text(f"No faster network with {asked}{known}. Try --epochs, or --latency 90%.", style="red")]
+    of_dense = f"{text.percent(chosen.ratio, 1)} of dense, {-chosen.drop:+.2f} points on val"
+    return [Text(f"The fastest with {asked}: {of_dense}, in {chosen.path}", style="green")]
 
 
 def write_front(front: Front, path: Path) -> None:
     """The picture as an HTML file that needs no network."""
     points = [point for point in front.points if point.ms is not None and point.val_metric is not None]
+    points.sort(key=lambda point: point.ms or 0.0)
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
@@ -64,4 +81,10 @@ def write_front(front: Front, path: Path) -> None:
     )
     if front.dense_ms is not None:
         figure.add_vline(x=front.dense_ms, line_dash="dot", annotation_text="dense")
+    if front.max_drop is not None and front.dense_val_metric is not None:
+        figure.add_hline(
+            y=front.dense_val_metric - front.max_drop / 100,
+            line_dash="dot",
+            annotation_text=f"dense - {front.max_drop:g} points",
+        )
     write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))
