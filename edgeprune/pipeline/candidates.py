@@ -16,6 +16,7 @@ from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import upper_end
 from edgeprune.pipeline.quantize import CANDIDATE_IMAGES, calibration, options
+from edgeprune.pipeline.timings import Timing, Timings
 from edgeprune.quantity import Statistic
 from edgeprune.search.limits import Latency, Measured
 from edgeprune.targets.target import Bench, on_each
@@ -35,7 +36,7 @@ class Candidates:
 
     A relative budget is judged on the upper end of the ratio's 95 % interval, an absolute one on that of the
     candidate's own median or 90th percentile: `relative` and `statistic` say which. `latency` tells which target is
-    worst; None for the only one.
+    worst; None for the only one. What is in `timings` is not timed again.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Candidates:
         relative: bool,
         statistic: Statistic = "median",
         latency: Latency | None = None,
+        timings: Timings | None = None,
     ) -> None:
-        self._job, self._coupling, self._latency = job, coupling, latency
+        self._job, self._coupling, self._latency, self._timings = job, coupling, latency, timings
         self._dense_ms, self._relative, self._statistic = dense_ms, relative, statistic
         self._format = dense.format
         how = options(job, dense.format, calibration(job, CANDIDATE_IMAGES))
@@ -73,6 +75,19 @@ class Candidates:
 
     def measure(self, counts: Mapping[str, int], kept: dict[str, Tensor]) -> Measured:
         """Milliseconds of the network that keeps these units: its ratio to dense times dense's milliseconds."""
+        targets = [target.fingerprint() for target in self._job.targets.all]
+        known = self._timings.get(targets, counts) if self._timings is not None else None
+        both = known or self._built_and_timed(counts, kept)
+        if known:
+            self._job.progress.note("candidate timed before in this run: not measured again")
+        elif self._timings is not None:
+            self._timings.put(targets, counts, both)
+        each, upper = tuple(timing.ms for timing in both), tuple(timing.upper for timing in both)
+        if self._latency is None:
+            return Measured(each[0], upper[0])
+        return Measured(self._latency.worst(each), self._latency.worst(upper), each)
+
+    def _built_and_timed(self, counts: Mapping[str, int], kept: dict[str, Tensor]) -> tuple[Timing, ...]:
         trips, started = self._job.targets.trips, time.monotonic()
         path = self._folder / f"{self._count}{SUFFIXES[self._format]}"
         self._count += 1
@@ -87,13 +102,10 @@ class Candidates:
             took = f"{self._job.targets.trips - trips} adb round trips, {time.monotonic() - started:.1f} s"
             self._job.progress.note(f"candidate built and measured: {took}")
         if self._relative:
-            both = [(r.median * ms, r.ci95[1] * ms) for (r, _), ms in zip(found, self._dense_ms, strict=True)]
-        else:
-            both = [self._absolute(latency) for _, latency in found]
-        each, upper = tuple(ms for ms, _ in both), tuple(ms for _, ms in both)
-        if self._latency is None:
-            return Measured(each[0], upper[0])
-        return Measured(self._latency.worst(each), self._latency.worst(upper), each)
+            return tuple(
+                Timing(r.median * ms, r.ci95[1] * ms) for (r, _), ms in zip(found, self._dense_ms, strict=True)
+            )
+        return tuple(self._absolute(latency) for _, latency in found)
 
     def _time(self, artifact: Artifact) -> list[tuple[Ratio, LatencyOfOne]]:
         """Paired with the dense file on every target; once more where noise hides what it takes."""
@@ -105,7 +117,6 @@ class Candidates:
 
         return on_each(self._benches, measured)
 
-    def _absolute(self, latency: LatencyOfOne) -> tuple[float, float]:
-        """(what the budget is about, the upper end of its interval), ms."""
+    def _absolute(self, latency: LatencyOfOne) -> Timing:
         about = latency.median if self._statistic == "median" else latency.p90
-        return about, upper_end(self._statistic, latency)
+        return Timing(about, upper_end(self._statistic, latency))

@@ -19,6 +19,7 @@ from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import MIB
 from edgeprune.pipeline.quantize import file_shrinkage, memory_shrinkage
 from edgeprune.pipeline.state import DenseStage, SearchStage
+from edgeprune.pipeline.timings import Timings
 from edgeprune.quantity import Limit as Asked
 from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
 from edgeprune.run import Run
@@ -53,7 +54,7 @@ def search_stage(
     if found is not None:
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
-    search_by = partial(_search, job, traced, coupling, dense, files, scores, scale)
+    search_by = partial(_search, job, Timings(run), traced, coupling, dense, files, scores, scale)
     outcome, multiple = _search_in_steps(job, dense, search_by)
     job.progress.note(f"widths chosen: {outcome.reason}")
     _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
@@ -150,6 +151,7 @@ def _search_in_steps(job: Job, dense: DenseStage, search_by: Callable[[int], Sea
 
 def _search(
     job: Job,
+    timings: Timings,
     traced: Trace,
     coupling: Coupling,
     dense: DenseStage,
@@ -167,7 +169,14 @@ def _search(
             artifact = files.full[job.config.runtime].artifact
             each_ms = dense.each_ms or [dense.latency_ms]
             candidates = Candidates(
-                job, coupling, artifact, each_ms, relative=asked.relative, statistic=asked.statistic, latency=latency
+                job,
+                coupling,
+                artifact,
+                each_ms,
+                relative=asked.relative,
+                statistic=asked.statistic,
+                latency=latency,
+                timings=timings,
             )
             measure = stack.enter_context(candidates).measure
 

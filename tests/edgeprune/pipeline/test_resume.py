@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.pipeline.candidates import Candidates
+from edgeprune.pipeline.timings import Timings
 from edgeprune.result import Result
 from edgeprune.run import Run
 
@@ -105,3 +107,28 @@ def test_resuming_nothing_is_said(fast, tmp_path, monkeypatch, caplog):
     with caplog.at_level("INFO", "edgeprune"), pytest.raises(KeyboardInterrupt):
         edgeprune.optimize("builtin:resnet8", output=tmp_path / "run", resume=True, **fast)
     assert "there was nothing to resume" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_search_that_is_taken_up_again_times_no_widths_twice(fast, tmp_path, monkeypatch):
+    timed, build, put = [], Candidates._built_and_timed, Timings.put
+
+    def counted(self, counts, kept):
+        timed.append(dict(counts))
+        return build(self, counts, kept)
+
+    def stopping(self, *found):
+        put(self, *found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Candidates, "_built_and_timed", counted)
+    monkeypatch.setattr(Timings, "put", stopping)
+    settings = {**fast, "macs": None, "latency": "60%", "output": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        edgeprune.optimize("builtin:resnet8", **settings)
+    assert len(timed) == 1
+    monkeypatch.setattr(Timings, "put", put)
+    edgeprune.optimize("builtin:resnet8", **settings, resume=True)
+    rounds = Result.model_validate_json((tmp_path / "run/result.json").read_text()).search.rounds
+    assert timed[0] == rounds[0].widths, "the search went the same way"
+    assert timed.count(timed[0]) == 1
