@@ -5,7 +5,7 @@ Optimal brain surgeon for a whole set of input columns: with H = X X^T, removing
 forward pass, with the inputs that the repaired network really sees.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,17 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeprune.graph import Widths
-from edgeprune.task import call
+from edgeprune.recover.taps import layer_order, until
 
 DAMP = 0.01
 WIDEST = 8192  # inputs of a layer; the normal equations of wider ones take gigabytes
 _ROUNDING = 1e-5  # float32 activations of equal layers differ by less than this
-
-
-class _Reached(Exception):
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.value = value
 
 
 def reconstruct(
@@ -42,7 +36,7 @@ def reconstruct(
     pruned.eval()
     fitted = []
     try:
-        for name in _order(pruned, batches[0]):
+        for name in layer_order(pruned, batches[0]):
             if pruned.get_submodule(name).weight[0].numel() > WIDEST:  # type: ignore[index]
                 continue
             rows = widths.kept.get(f"{name}.weight", {}).get(0)
@@ -52,24 +46,6 @@ def reconstruct(
         for module, mode in modes.items():
             module.training = mode
     return tuple(fitted)
-
-
-def _order(network: nn.Module, batch: Any) -> list[str]:
-    """Layers that can be fitted, in the order in which they run; those that run more than once are left out."""
-    calls: list[str] = []
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: calls.append(name))
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        or (isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros")
-    ]
-    try:
-        with torch.no_grad():
-            call(network, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [name for name in dict.fromkeys(calls) if calls.count(name) == 1]
 
 
 @torch.no_grad()
@@ -83,8 +59,8 @@ def _fit(
     gram = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64)
     missing = torch.zeros_like(weight)
     for batch in batches:
-        seen = _columns(layer, _until(pruned, layer.register_forward_pre_hook, batch))
-        wanted = _until(dense, original.register_forward_hook, batch)
+        seen = _columns(layer, until(pruned, layer.register_forward_pre_hook, batch))
+        wanted = until(dense, original.register_forward_hook, batch)
         if original.bias is not None:
             wanted = wanted - original.bias.reshape([-1] + [1] * (wanted.dim() - 2) * isinstance(layer, nn.Conv2d))
         target = wanted.double().movedim(1 if isinstance(layer, nn.Conv2d) else -1, 0).flatten(1)
@@ -101,22 +77,6 @@ def _fit(
         change = torch.cholesky_solve(missing.T, factor).T
     layer.weight.copy_((weight + change).reshape(layer.weight.shape))
     return True
-
-
-def _until(network: nn.Module, register: Callable[..., Any], batch: Any) -> Tensor:
-    """What a layer takes (pre-hook) or gives (hook); the forward pass ends there."""
-
-    def stop(_module: nn.Module, taken: tuple[Tensor, ...], given: Tensor | None = None) -> None:
-        raise _Reached(taken[0] if given is None else given)
-
-    hook = register(stop)
-    try:
-        call(network, batch)
-    except _Reached as reached:
-        return reached.value
-    finally:
-        hook.remove()
-    raise AssertionError("the layer did not run")
 
 
 def _columns(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
