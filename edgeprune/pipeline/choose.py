@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeprune.errors import BudgetNotMet, EnvironmentProblem
 from edgeprune.files import write_text
@@ -54,6 +54,7 @@ def search_stage(
     if found is not None:
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
+    before = job.targets.notes
     search_by = partial(_search, job, Timings(run), traced, coupling, dense, files, scores, scale)
     outcome, multiple = _search_in_steps(job, dense, search_by)
     job.progress.note(f"widths chosen: {outcome.reason}")
@@ -69,20 +70,29 @@ def search_stage(
         params=coupling.params(counts),
         proof=evidence(proof),
         summary=_summary(job, coupling, outcome, dense, multiple),
-        notes=_surprises(coupling),
+        notes=[*_surprises(coupling), *(f"searching: {n}" for n in job.targets.notes if n not in before)],
     )
     write_text(widths_file, widths.to_json())
     run.finish(f"search-{attempt}", stage.model_dump())
     return stage, widths
 
 
-def channel_scores(job: Job, coupling: Coupling) -> dict[str, Tensor]:
-    """Importance of every unit of every group by the recipe's criterion, on training images."""
+def channel_scores(job: Job, coupling: Coupling, network: nn.Module | None = None) -> dict[str, Tensor]:
+    """Importance of every unit of every group by the recipe's criterion, on training images.
+
+    `network` (default: the dense one) has the dense network's architecture.
+    """
     choice = job.recipe.score
     balanced = bool(choice.settings.get("class_balanced"))
     batches = calibration_batches(job.data, _SCORING_IMAGES, _BATCH, job.config.seed, class_balanced=balanced)
     scores: dict[str, Tensor] = score(
-        choice.name, job.model, coupling, batches, job.task, seed=job.config.seed, **choice.settings
+        choice.name,
+        job.model if network is None else network,
+        coupling,
+        batches,
+        job.task,
+        seed=job.config.seed,
+        **choice.settings,
     )
     return scores
 

@@ -21,6 +21,7 @@ class HostTarget:
     name = "this machine"
     kind: Kind = "measured"
     trips = None
+    notes = ()
 
     def __init__(self, threads: int, protocol: Protocol = FULL) -> None:
         self._threads, self._protocol = threads, protocol

@@ -1,6 +1,6 @@
 """Phones over adb as targets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from converters.artifact import Artifact
@@ -37,6 +37,11 @@ class PhoneTarget:
     def trips(self) -> int:
         """adb round trips so far."""
         return self.station.phone.trips
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Broken connections, and doubts while candidates and layers were timed."""
+        return self.station.notes
 
     def fingerprint(self) -> str:
         """The phone model's, with the cores that are used."""

@@ -38,6 +38,11 @@ class Target(Protocol):
         """adb round trips so far; None where there are none."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What happened so far that makes its numbers doubtful, in words, beside the flags of measurements."""
+        ...
+
     def fingerprint(self) -> str:
         """What its speed depends on, hashed."""
         ...
@@ -109,6 +114,12 @@ class Targets:
         """adb round trips of all targets so far; None if there are none."""
         counts = [target.trips for target in self._open or [] if target.trips is not None]
         return sum(counts) if counts else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What happened so far that makes numbers doubtful, with the target's name where there are several."""
+        these = self._open or []
+        return [f"{each.name}: {note}" if len(these) > 1 else note for each in these for note in each.notes]
 
     def close(self) -> None:
         """Let the phones go. They may be asked for again."""

@@ -107,7 +107,7 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
     """The intent extras of one turn, as words of `am start`."""
     texts = {
         "run_id": run_id,
-        "model": f"benchmark/{turn.artifact.sha256[:32]}{SUFFIXES[turn.artifact.format]}",
+        "model": _model(turn.artifact),
         "format": turn.artifact.format,
         "delegate": delegate,
         "shapes": ";".join(",".join(map(str, spec.shape)) for spec in turn.artifact.inputs),
@@ -130,6 +130,11 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
     return words
 
 
+def _model(artifact: Artifact) -> str:
+    """Where a file lies in the app's own folder."""
+    return f"benchmark/{artifact.sha256[:32]}{SUFFIXES[artifact.format]}"
+
+
 class AppRunner:
     """Measures in the demo app, which has to be installed. A context manager."""
 
@@ -139,6 +144,7 @@ class AppRunner:
     def __init__(self, phone: Phone, delegate: str = "cpu") -> None:
         self.phone, self.delegate = phone, delegate
         self._folder = Folder(phone)
+        self._dropped: set[str] = set()  # models that the next script removes
 
     def __enter__(self) -> Self:
         found = installed_app(self.phone, PACKAGE)
@@ -166,10 +172,16 @@ class AppRunner:
     def put(self, artifacts: Sequence[Artifact]) -> None:
         """Bring files to the phone and into the app's own folder. Raises DeviceError."""
         self._folder.put(artifacts)
+        self._dropped -= {_model(artifact) for artifact in artifacts}
         names = " ".join(self._folder.place(artifact) for artifact in artifacts)
         self.phone.run(
             f"chmod 644 {names} && run-as {PACKAGE} mkdir -p {FOLDER} && run-as {PACKAGE} cp {names} {FOLDER}"
         )
+
+    def drop(self, artifacts: Sequence[Artifact]) -> None:
+        """Let the next script remove files and the app's copies."""
+        self._folder.drop(artifacts)
+        self._dropped |= {_model(artifact) for artifact in artifacts}
 
     def recover(self) -> None:
         """Stop the app."""
@@ -179,6 +191,9 @@ class AppRunner:
         """One start of the app a turn, all in one script."""
         run_ids = [uuid.uuid4().hex for _ in turns]
         script = "\n".join(self._one(turn, run_id) for turn, run_id in zip(turns, run_ids, strict=True))
+        if self._dropped:
+            script = f"run-as {PACKAGE} rm -f {' '.join(f'files/{model}' for model in sorted(self._dropped))}\n{script}"
+            self._dropped = set()
         found: list[Report] = []
         reply: list[str] = []
         log: list[str] = []

@@ -22,7 +22,8 @@ class PhoneBench:
 
     def __enter__(self) -> Self:
         self._station.put([self._reference])
-        self._start, _ = self._station.fit()
+        self._start, doubts = self._station.fit()
+        self._station.note(doubts)
         return self
 
     def __exit__(
@@ -32,13 +33,16 @@ class PhoneBench:
     def ratio(self, candidate: Artifact, seconds: float = 1.0) -> tuple[Ratio, Latency]:
         """(candidate / reference paired over A-B-B-A rounds, the candidate's latency in ms).
 
-        Takes about `seconds`, besides starting, loading and 0.1 s of warm-up in each of its 12 processes. Raises
+        Takes about `seconds`, besides starting, loading and 0.1 s of warm-up in each of its 12 processes. What makes
+        the phone doubtful meanwhile is among the station's notes; the file is removed with the next script. Raises
         DeviceError, MeasurementError.
         """
         self._station.put([candidate])
-        self._station.fit(start=self._start)
+        _, doubts = self._station.fit(start=self._start)
+        self._station.note(doubts)
         one, other = (self._turn(artifact, seconds) for artifact in (self._reference, candidate))
         reports = self._station.run([one, other, other, one] * ROUNDS)
+        self._station.runner.drop([candidate])
         samples = [report.samples_ms for report in reports]
         references = [samples[4 * n + k] for n in range(ROUNDS) for k in (0, 3)]
         candidates = [samples[4 * n + k] for n in range(ROUNDS) for k in (1, 2)]

@@ -38,6 +38,7 @@ class Folder:
         self.name = f"run-{uuid.uuid4().hex[:12]}"
         self.path = f"{ROOT}/{self.name}"
         self._there: dict[str, str] = {}  # name on the phone -> SHA-256
+        self._dropped: set[str] = set()  # names that the next script removes
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -86,14 +87,25 @@ class Folder:
         if absent:
             raise MeasurementError(f"{', '.join(absent)} is no file", "convert the model first")
         hashes = {name: sha256(file) for name, file in files.items()}
+        self._dropped -= hashes.keys()
         missing = {name: file for name, file in files.items() if self._there.get(name) != hashes[name]}
         if missing:
             push_as(self.phone, missing, self.path)
             self._there |= hashes
 
+    def drop(self, artifacts: Sequence[Artifact]) -> None:
+        """Files that are not needed any more: the next script removes them, without a round trip of its own."""
+        self._dropped |= {self.place(artifact).rpartition("/")[2] for artifact in artifacts} & self._there.keys()
+
     def guard(self, script: str) -> str:
         """A script that can be found and ended by the next measuring if the phone is unplugged while it runs."""
-        return f"echo {OWN_GROUP} > {self.path}/group\n: {self.name}\ncd {self.path} || exit 1\n{script}"
+        head = f"echo {OWN_GROUP} > {self.path}/group\n: {self.name}\ncd {self.path} || exit 1\n"
+        if self._dropped:
+            head += f"rm -f {' '.join(sorted(self._dropped))}\n"
+            for name in self._dropped:
+                del self._there[name]
+            self._dropped = set()
+        return head + script
 
 
 def push_as(phone: Phone, files: Mapping[str, Path], folder: str) -> None:

@@ -51,7 +51,8 @@ class PhoneProber:
             for name, content in files.items():
                 (Path(made) / name).write_bytes(content)
             self._station.again(lambda: self._runner.folder.put_files({name: Path(made) / name for name in files}))
-        self._station.fit()
+        _, doubts = self._station.fit()
+        self._station.note(doubts)
         listed = [[EMPTY, *(names[key] for key in group)] for group in groups]
         answers = self._station.again(lambda: self._runner.batch(listed, self._threads, self._cores, SECONDS_PER_PROBE))
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

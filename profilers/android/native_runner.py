@@ -180,6 +180,10 @@ class NativeRunner:
         """Bring files to the phone. Raises DeviceError."""
         self.folder.put(artifacts)
 
+    def drop(self, artifacts: Sequence[Artifact]) -> None:
+        """Let the next script remove files."""
+        self.folder.drop(artifacts)
+
     def recover(self) -> None:
         """End what an interrupted script left running."""
         self.phone.run(f"kill -9 -$(cat {self.folder.path}/group) 2>/dev/null; true")

@@ -1,6 +1,7 @@
 """A phone made ready to measure: what it is, and who runs files on it."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,7 +19,10 @@ T = TypeVar("T")
 
 @dataclass
 class Station:
-    """One phone, its facts and its runner. `patience_s` is how long to wait for it to get cool and charged."""
+    """One phone, its facts and its runner. `patience_s` is how long to wait for it to get cool and charged.
+
+    `notes` are what went wrong so far and makes numbers doubtful, each once.
+    """
 
     phone: Phone
     facts: Facts
@@ -36,6 +40,12 @@ class Station:
         return self.again(
             lambda: conditions.wait_until_fit(self.phone, start=start, patience_s=patience_s, on_wait=self.on_wait)
         )
+
+    def note(self, doubts: Sequence[str]) -> None:
+        """Keep what makes numbers doubtful, once whatever the numbers in it: a phone that is hot is so all the time."""
+        for doubt in doubts:
+            if _words(doubt) not in map(_words, self.notes):
+                self.notes.append(doubt)
 
     def put(self, artifacts: list[Artifact]) -> None:
         """Bring files to the phone; a phone that goes away meanwhile is waited for once."""
@@ -56,3 +66,7 @@ class Station:
             told = lost.message.replace(self.phone.serial, self.facts.serial_sha256[:6])  # notes are kept and shared
             self.notes.append(f"the connection broke and came back: {told}")
             return ask()
+
+
+def _words(doubt: str) -> str:
+    return re.sub(r"[\d.]+", "", doubt)

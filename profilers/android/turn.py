@@ -69,6 +69,10 @@ class Runner(Protocol):
         """Bring files to the phone. Raises DeviceError."""
         ...
 
+    def drop(self, artifacts: Sequence[Artifact]) -> None:
+        """Files that will not be run again: they are removed with the next `run`, or on leaving."""
+        ...
+
     def run(self, turns: Sequence[Turn], on_report: OnReport | None = None) -> list[Report]:
         """One process a turn, one after the other. Raises DeviceError, MeasurementError, RuntimeNotInstalled."""
         ...

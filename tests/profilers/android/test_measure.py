@@ -75,6 +75,39 @@ def test_a_candidate_takes_three_round_trips(station: Station, big: Artifact, sm
     assert latency.n >= 30
 
 
+def test_a_timed_candidate_leaves_the_phone_with_the_next_script(
+    station: Station, phone: Phone, big: Artifact, small: Artifact
+) -> None:
+    def there() -> set[str]:
+        return {path.stem for path in phone.path(station.runner.folder.path).glob("*.tflite")}  # type: ignore[attr-defined]
+
+    reference, candidate = big.sha256[:32], small.sha256[:32]
+    with PhoneBench(station, big) as bench:
+        bench.ratio(small, seconds=0.1)
+        pushes = phone.history.count("sync:")
+        bench.ratio(small, seconds=0.1)
+        assert phone.history.count("sync:") == pushes, "timed again at once, it is there still"
+        assert there() == {reference, candidate}
+    measure(station, {"net": big}, protocol=QUICK)
+    assert there() == {reference}
+
+
+def test_what_was_amiss_while_candidates_were_timed_is_kept_once(
+    station: Station, phone: Phone, big: Artifact, small: Artifact
+) -> None:
+    with PhoneBench(station, big) as bench:
+        bench.ratio(small, seconds=0.1)
+        assert station.notes == []
+        phone.state.low_power = True
+        for phone.state.battery_c in (41.0, 41.2):
+            bench.ratio(small, seconds=0.1)
+    assert station.notes == [
+        "hot: thermal status 2 (moderate)",
+        "hot: battery at 41.0 °C",
+        "battery saver is on: switch it off",
+    ]
+
+
 def test_layers_take_three_round_trips_however_many_and_agree_with_the_host(station: Station) -> None:
     keys = [BIG, SMALL, BIG]
     before = station.phone.trips
