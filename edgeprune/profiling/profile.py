@@ -54,16 +54,13 @@ def profile(
             if len(names) == 2:
                 one, other = (artifacts[name] for name in names)
                 first, second, ratio = target.compare(one, other, on_progress=told)
-                return [
-                    Row(names[0], target.name, count, first),
-                    Row(names[1], target.name, count, second, ratio),
-                ]
-            measured = target.measure(artifacts, memory=memory, on_progress=told)
-            return [Row(name, target.name, count, measured[name]) for name in names]
-
-        targets = make_targets(count)
-        for target, found in zip(targets, on_each(targets, measure), strict=True):
+                found = [Row(names[0], target.name, count, first), Row(names[1], target.name, count, second, ratio)]
+            else:
+                measured = target.measure(artifacts, memory=memory, on_progress=told)
+                found = [Row(name, target.name, count, measured[name]) for name in names]
             if store is not None:
                 store.put_measurements(target.fingerprint(), [row.measurement for row in found])
-            rows += found
+            return found
+
+        rows += [row for found in on_each(make_targets(count), measure) for row in found]
     return rows

@@ -1,7 +1,6 @@
 """What a target can do, and how targets come from settings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -12,6 +11,7 @@ from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
 from profilers import protocol
 from profilers.measurement import Kind, Latency, Measurement, Ratio, Window
+from profilers.side_by_side import side_by_side
 from profilers.store import LayerCosts, Store
 
 OnProgress = Callable[[str, Latency], None]
@@ -78,10 +78,7 @@ class Target(Protocol):
 
 def on_each(these: Sequence[S], ask: Callable[[S], T]) -> list[T]:
     """`ask` of every target (or its bench), phones side by side; the answers in their order."""
-    if len(these) < 2:
-        return [ask(one) for one in these]
-    with ThreadPoolExecutor(len(these)) as pool:
-        return list(pool.map(ask, these))
+    return side_by_side(these, ask)
 
 
 P90_RUNS = 300

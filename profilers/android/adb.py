@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from profilers.errors import ConnectionLost, DeviceError, ScriptFailed
+from profilers.side_by_side import check, pause
 
 OLDEST = (1, 0, 39)
 TIMEOUT_S = 20.0
+LOOK_S = 0.25  # how often a wait looks whether it was told to end
 RETURN_S = 15.0  # how long a phone that went away may take to come back
 TAIL_LINES = 12
 # For a script: its process group, the third word behind the name in stat (state, parent, group).
@@ -105,7 +107,7 @@ class Adb:
     def _call(self, words: Sequence[str], timeout_s: float) -> Done:
         with self.popen(words) as process:
             try:
-                text, _ = process.communicate(timeout=timeout_s)
+                text = _text(process, timeout_s)
             except BaseException as error:
                 process.kill()
                 if isinstance(error, subprocess.TimeoutExpired):
@@ -220,7 +222,7 @@ class Phone:
             if ":" in self.serial:
                 self.adb.call("disconnect", self.serial)
                 self.adb.call("connect", self.serial)
-            time.sleep(0.2)
+            pause(0.2)
         return True
 
     def _ready(self) -> bool:
@@ -245,15 +247,32 @@ def _names(files: Sequence[Path]) -> str:
     return files[0].name if len(files) == 1 else f"{len(files)} files"
 
 
+def _text(process: "subprocess.Popen[bytes]", timeout_s: float) -> bytes:
+    """All that a process prints. Raises subprocess.TimeoutExpired, KeyboardInterrupt (see `side_by_side.check`)."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.communicate(timeout=max(0.0, min(LOOK_S, end - time.monotonic())))[0]
+        except subprocess.TimeoutExpired:
+            check()
+            if time.monotonic() >= end:
+                raise
+
+
 def _lines(process: "subprocess.Popen[bytes]", silence_s: float) -> Iterator[str]:
-    """Lines of a process as they come. Raises TimeoutError when none comes for `silence_s`."""
+    """Lines of a process as they come. Raises TimeoutError when none comes for `silence_s`, KeyboardInterrupt."""
     assert process.stdout is not None
     buffer = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
+        heard = time.monotonic()
         while True:
-            if not selector.select(silence_s):
-                raise TimeoutError
+            check()
+            if not selector.select(min(LOOK_S, silence_s)):
+                if time.monotonic() - heard >= silence_s:
+                    raise TimeoutError
+                continue
+            heard = time.monotonic()
             chunk = os.read(process.stdout.fileno(), 1 << 16)
             if not chunk:
                 break

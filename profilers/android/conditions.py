@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from profilers.android.adb import Phone
+from profilers.side_by_side import pause
 
 HOT_C = 35.0
 MIN_BATTERY = 50
@@ -102,7 +103,7 @@ def wait_until_fit(
             break
         if on_wait:
             on_wait(waited, patience_s, "; ".join(reasons))
-        time.sleep(min(poll_s, patience_s - waited))
+        pause(min(poll_s, patience_s - waited))
         now = snapshot(phone)
     return now, flags_now(now, start)
 

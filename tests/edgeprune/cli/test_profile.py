@@ -2,12 +2,16 @@
 
 import json
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from profilers.exchange import listing
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
 from profilers.measurement import Measurement
@@ -16,6 +20,7 @@ from tests.phone import Faults, Kill, Phone
 from tests.phone.fixtures import adb, connect
 
 Cli = Callable[..., Result]
+ROOT = Path(__file__).parents[3]
 TOOL = """#!/system/bin/sh
 case "$*" in *--graph=/data/local/tmp/edgeprune/run-*.tflite*--num_threads=2*--num_runs=100*) ;; *) exit 3;; esac
 cat <<'end'
@@ -190,6 +195,52 @@ def test_several_phones_one_row_each(cli: Cli, phone: Phone, model: Path, tmp_pa
         done = cli("profile", model, "--target", "android", "--quick", *both, "--json")
     rows = json.loads(done.stdout)["measurements"]
     assert len({row["target"] for row in rows}) == 2
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+def test_what_one_phone_measured_is_kept_when_the_other_fails(
+    cli: Cli, phone: Phone, model: Path, tmp_path: Path
+) -> None:
+    with Phone(tmp_path / "second", serial="B") as second:
+        connect(second)
+        second.faults.kill = Kill("litert_run", signal.SIGSEGV)
+        both = ("--serial", phone.address, "--serial", second.address)
+        done = cli("profile", model, "--target", "android", "--quick", *both)
+    assert done.exit_code == 5
+    assert "died on the phone" in done.stderr
+    assert len(listing(Store())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("native")
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+def test_ctrl_c_ends_the_work_on_all_phones(phone: Phone, model: Path, tmp_path: Path) -> None:
+    """Both hang: neither would end by itself for a minute and more."""
+    with Phone(tmp_path / "second", serial="B") as second:
+        connect(second)
+        phones = (phone, second)
+        for one in phones:
+            one.faults.hang = "litert_run"
+        both = ("--serial", phone.address, "--serial", second.address)
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "edgeprune"]
+        running = subprocess.Popen(
+            [*command, "profile", model, "--target", "android", *both], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        try:
+            while not all(any("litert_run" in name for name in one.history) for one in phones):
+                assert running.poll() is None
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=45)
+        finally:
+            running.kill()
+        assert running.returncode == 130, said
+        assert "Interrupted" in said
+        assert "Traceback" not in said
+        assert [one.running() for one in phones] == [[], []]
 
 
 @pytest.mark.debian("adb")
