@@ -66,6 +66,8 @@ class Config(BaseModel):
     recipe: str = Field("beta-rank", description="published method: see docs/recipes.md")
     score: str | None = Field(None, description="criterion that ranks channels, instead of the recipe's")
     allocate: str | None = Field(None, description="how widths are chosen, instead of the recipe's")
+    schedule: str | None = Field(None, description="when channels are removed, instead of the recipe's")
+    recover: str | None = Field(None, description="how accuracy is won back, instead of the recipe's")
     multiple: int | None = Field(
         None, ge=1, description="widths are multiples of this (default: 8, and 4 where 8 cannot meet the budget)"
     )
@@ -129,6 +131,10 @@ class Config(BaseModel):
     def multiples(self) -> tuple[int, ...]:
         """Steps of the widths, in the order in which they are tried."""
         return MULTIPLES if self.multiple is None else (self.multiple,)
+
+    def axes(self) -> dict[str, str | None]:
+        """The recipe's axes that are exchanged: see `load_recipe`."""
+        return {"score": self.score, "allocate": self.allocate, "schedule": self.schedule, "recover": self.recover}
 
     def chosen_formats(self) -> tuple[str, ...]:
         """The formats to write, in the order they were given."""

@@ -21,7 +21,7 @@ def check(config: Config, *, has_model: bool = False, has_data: bool = False) ->
         raise UsageError("No data given.", "Pass --data SPEC, or write one into edgeprune.yaml (`edgeprune init`).")
     if not config.budget().limits:
         raise UsageError("No budget given.", "Pass --latency 50% (or 20ms), --memory, --file-size or --macs.")
-    load_recipe(config.recipe, score=config.score, allocate=config.allocate)
+    load_recipe(config.recipe, **config.axes())
     _check_target(config)
     _check_formats(config)
 

@@ -3,15 +3,19 @@
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgeprune.errors import UsageError
 
-SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped")  # edgeprune.score's, known without torch
+# The names in the registries of the four packages, known without torch; a test holds them together.
+SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped")
 ALLOCATIONS = ("latency", "uniform", "global", "precropping")
+SCHEDULES = ("one_shot", "at_init")
+RECOVERIES = ("finetune", "closed-form")
 
 
 class _Part(BaseModel):
@@ -19,38 +23,62 @@ class _Part(BaseModel):
 
 
 class Choice(_Part):
-    """One axis: the name in that axis' registry, and its settings."""
+    """One axis: the name in that axis' registry (or file.py:NAME), and its settings. A bare name is the short form."""
 
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class Recovery(_Part):
-    """How accuracy is won back.
-
-    Training: `epochs` (0: none), distillation weight `alpha`, temperature `tau`, peak learning rate `lr`. Before it,
-    `repair` fits the layers that read pruned channels in closed form, on "data" (training images) or on "noise";
-    `reestimate`: batch-norm statistics are taken anew from training images.
+class Recovery(Choice):
+    """How accuracy is won back. What every training has: `epochs` (0: none; the schedule takes its share of them),
+    distillation weight `alpha`, temperature `tau`, peak learning rate `lr`; `reestimate`: before it, batch-norm
+    statistics are taken anew from training images. `settings` are the named recovery's own.
     """
 
+    name: str = "finetune"
     epochs: int = Field(10, ge=0)
-    repair: Literal["data", "noise"] | None = None
     reestimate: bool = True
     alpha: float = Field(0.0, ge=0, le=1)
     tau: float = Field(4.0, gt=0)
     lr: float = Field(0.05, gt=0)
 
 
+class Published(_Part):
+    """A published number that a recipe aims at: what it is, its value, and where it stands."""
+
+    what: str
+    value: str
+    source: str
+
+
 class Recipe(_Part):
-    """A method: how channels are scored, widths allotted, when it prunes, and how accuracy is won back."""
+    """A method: how channels are scored, widths allotted, when it prunes, and how accuracy is won back.
+
+    `mapped`: what of the paper had to be changed to prune channels ("" if nothing). `needs`: what the method looks at
+    while it prunes. `fused`: what it goes with. `uncertain`: what the sources do not say. `verdict`: how it does
+    against L1 with fine-tuning here, once that was measured.
+    """
 
     name: str
     title: str
     source: str
     score: Choice
     allocate: Choice
-    schedule: Literal["one_shot", "at_init"]
+    schedule: Choice
     recover: Recovery
+    when: Literal["before", "during", "after"]
+    structured: Literal["channels", "weights"] = "channels"
+    mapped: str = ""
+    needs: tuple[Literal["data", "labels", "gradients"], ...] = ()
+    fused: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    uncertain: tuple[str, ...] = ()
+    verdict: str = ""
+
+    @field_validator("score", "allocate", "schedule", "recover", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 @cache
@@ -60,23 +88,53 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
-def load_recipe(name: str, *, score: str | None = None, allocate: str | None = None) -> Recipe:
-    """The recipe of that name, with the score or the allocation exchanged if given. Raises UsageError."""
-    if name not in recipe_names():
+def load_recipe(
+    name: str,
+    *,
+    score: str | None = None,
+    allocate: str | None = None,
+    schedule: str | None = None,
+    recover: str | None = None,
+) -> Recipe:
+    """The recipe of that name, or of a file NAME.yaml of one's own, with the axes exchanged that are given.
+
+    An exchanged axis has its default settings; an exchanged recovery keeps what every training has (epochs, learning
+    rate, distillation). Raises UsageError.
+    """
+    recipe = _read(name)
+    exchanged: dict[str, Choice] = {}
+    for axis, other, known in (
+        ("score", score, SCORES), ("allocate", allocate, ALLOCATIONS), ("schedule", schedule, SCHEDULES),
+        ("recover", recover, RECOVERIES),
+    ):  # fmt: skip
+        own: Choice = getattr(recipe, axis)
+        chosen = own.name if other is None else other
+        if chosen not in known and ".py:" not in chosen:
+            raise UsageError(f"Unknown {_AXES[axis]} {chosen!r}." + _nearest(chosen, known), _choices(known))
+        if chosen != own.name:
+            exchanged[axis] = own.model_copy(update={"name": chosen, "settings": {}})
+    return recipe.model_copy(update=exchanged)
+
+
+_AXES = {"score": "score", "allocate": "allocation", "schedule": "schedule", "recover": "recovery"}
+
+
+def _read(name: str) -> Recipe:
+    if name in recipe_names():
+        text = (resources.files("edgeprune") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+        return Recipe(name=name, **yaml.safe_load(text))
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"Unknown recipe {name!r}." + _nearest(name, recipe_names()), _choices(recipe_names()))
-    text = (resources.files("edgeprune") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    recipe = Recipe(name=name, **yaml.safe_load(text))
-    if score is not None and score != recipe.score.name:
-        if score not in SCORES:
-            raise UsageError(f"Unknown score {score!r}." + _nearest(score, SCORES), _choices(SCORES))
-        recipe = recipe.model_copy(update={"score": Choice(name=score)})
-    if allocate is not None and allocate != recipe.allocate.name:
-        if allocate not in ALLOCATIONS:
-            raise UsageError(
-                f"Unknown allocation {allocate!r}." + _nearest(allocate, ALLOCATIONS), _choices(ALLOCATIONS)
-            )
-        recipe = recipe.model_copy(update={"allocate": Choice(name=allocate)})
-    return recipe
+    try:
+        return Recipe(name=path.stem, **yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "Give a recipe's name or its YAML file.") from error
+    except (yaml.YAMLError, TypeError) as error:
+        raise UsageError(f"{path} is no recipe: {error}", "Copy one of edgeprune/recipes/.") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise UsageError(f"{path} is no recipe: {wrong}", "See docs/add-a-method.md.") from error
 
 
 def _nearest(name: str, names: tuple[str, ...]) -> str:

@@ -187,6 +187,7 @@ class Recovery(_Schema):
     after_bn: dict[str, float]
     after: dict[str, float]
     seconds: float
+    facts: dict[str, Any] = {}
 
 
 class PlanLayer(_Schema):

@@ -150,6 +150,12 @@ def optimize(
             metavar="NAME",
         ),
     ] = None,
+    schedule: Annotated[
+        str | None, option("--schedule", help="When channels go, instead of the recipe's.", panel=_HOW, metavar="NAME")
+    ] = None,
+    recover: Annotated[
+        str | None, option("--recover", help="How to train, instead of the recipe's.", panel=_HOW, metavar="NAME")
+    ] = None,
     multiple: Annotated[
         int | None,
         option("--multiple", help="Widths are multiples of this (default 8, or 4).", panel=_HOW, metavar="N"),

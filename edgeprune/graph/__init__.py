@@ -6,7 +6,7 @@ from edgeprune.graph.groups import find_groups
 from edgeprune.graph.layers import AxisPart, Layer
 from edgeprune.graph.proof import Proof, prove, prune_proved
 from edgeprune.graph.protect import Protection, protect
-from edgeprune.graph.surgery import prune
+from edgeprune.graph.surgery import kept_units, prune
 from edgeprune.graph.trace import Trace, trace
 from edgeprune.graph.widths import Widths
 
@@ -24,6 +24,7 @@ __all__ = [
     "TraceError",
     "Widths",
     "find_groups",
+    "kept_units",
     "protect",
     "prove",
     "prune",

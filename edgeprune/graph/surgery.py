@@ -54,6 +54,22 @@ def make_widths(model: nn.Module, coupling: Coupling, kept: dict[str, Tensor]) -
     return Widths(entries, dense, _attributes(model, entries))
 
 
+def kept_units(coupling: Coupling, widths: Widths) -> dict[str, Tensor]:
+    """Group -> sorted indices of its units that the widths keep; groups that stay dense are left out."""
+    kept = {}
+    for name, group in coupling.groups.items():
+        member = group.members[0]
+        entries = widths.kept.get(member.param, {}).get(member.axis)
+        if entries is None:
+            continue
+        alive = torch.zeros(coupling.shapes[member.param][member.axis], dtype=torch.bool)
+        alive[list(entries)] = True
+        units = alive[member.index].all(dim=1).nonzero().flatten()
+        if len(units) < group.units:
+            kept[name] = units
+    return kept
+
+
 def _attributes(
     model: nn.Module, entries: dict[str, dict[int, tuple[int, ...]]]
 ) -> dict[str, dict[str, int | tuple[int, ...]]]:

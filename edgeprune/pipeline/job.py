@@ -15,8 +15,13 @@ from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, t
 from edgeprune.guard import ClassGuard, make_guard
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
+from edgeprune.recipe import Recovery as TrainingSettings
+from edgeprune.recover import RECOVERIES
+from edgeprune.recover.work import Length
+from edgeprune.registry import make
+from edgeprune.schedule import SCHEDULES
 from edgeprune.sources.batches import default_batch_size, gather, loaders
-from edgeprune.sources.data import Data, is_loader, load_data
+from edgeprune.sources.data import Data, is_loader, labels_of, load_data
 from edgeprune.sources.models import load_model
 from edgeprune.targets.target import Targets
 from edgeprune.task import Classification, Task, load_task
@@ -58,6 +63,23 @@ class Job:
         return make_guard(
             config.min_class_recall, config.max_class_drop, self.val_metrics(self.model), self.data.class_names
         )
+
+    @property
+    def training(self) -> TrainingSettings:
+        """The recipe's training, with what the user set instead."""
+        own, config = self.recipe.recover, self.config
+        epochs = own.epochs if config.epochs is None else config.epochs
+        return own.model_copy(update={"epochs": epochs, "lr": config.lr or own.lr})
+
+    @cached_property
+    def schedule(self) -> Any:
+        """What prunes, by the recipe. Raises UsageError for settings it does not have."""
+        return make(self.recipe.schedule, SCHEDULES)
+
+    @cached_property
+    def recovery(self) -> Any:
+        """What trains, by the recipe. Raises UsageError for settings it does not have."""
+        return make(self.recipe.recover, RECOVERIES)
 
     def val_metrics(self, network: nn.Module) -> dict[str, Any]:
         """All metrics of a network on val."""
@@ -116,7 +138,7 @@ def make_job(
     example: tuple[Tensor, ...] | None = None,
 ) -> Job:
     """A job from objects. Raises UsageError when the network does not fit the data or holds NaN."""
-    recipe = load_recipe(config.recipe, score=config.score, allocate=config.allocate)
+    recipe = load_recipe(config.recipe, **config.axes())
     job = Job(
         config,
         config.budget(),
@@ -132,8 +154,23 @@ def make_job(
     _check_weights(model)
     _check_forward(job)
     job.guard  # noqa: B018 - what cannot be asked for is said before any work
+    _check_recipe(job)
     job.calibration = _calibration(job)
     return job
+
+
+def _check_recipe(job: Job) -> None:
+    """Raise UsageError for a recipe whose training does not fit, or which needs labels where there are none."""
+    train = loaders(job.data, job.batch_size, job.config.seed)[0]
+    length = Length(job.training.epochs, len(train))  # type: ignore[arg-type]
+    job.schedule.check(length)
+    job.recovery.check(length)
+    classes = bool(job.recipe.score.settings.get("class_balanced"))
+    if classes and (is_loader(job.data.train) or labels_of(job.data.train) is None):
+        raise UsageError(
+            f"The recipe {job.recipe.name} balances classes, and the training data has no class labels.",
+            "Give a dataset with integer labels, or another --recipe.",
+        )
 
 
 def _calibration(job: Job) -> Data | None:
@@ -141,7 +178,7 @@ def _calibration(job: Job) -> Data | None:
     spec, own = job.config.calibration, job.data
     if spec is None:
         return None
-    if job.recipe.recover.repair != "data":
+    if not getattr(job.recovery, "takes_calibration", False):
         raise UsageError(f"The recipe {job.recipe.name} looks at no calibration data.", "Leave out --calibration.")
     mean, std = own.mean or None, own.std or None
     data = load_data(spec, image_size=job.config.image_size, mean=mean, std=std, seed=job.config.seed)

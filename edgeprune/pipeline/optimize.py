@@ -116,7 +116,7 @@ def _deliver_pruned(
             job.progress.note(f"no second solve: {error}")
             break
         job.progress.stage("Winning accuracy back")
-        recovery, pruned = train_stage(job, run, widths, attempt)
+        recovery, pruned, widths = train_stage(job, run, traced, coupling, widths, attempt)
         job.progress.stage("Converting and proving the files")
         entries, files = files_stage(job, run, pruned, dense_files, attempt)
         job.progress.stage("Measuring dense and pruned" if measures(job) else "Counting costs")

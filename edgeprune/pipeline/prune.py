@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from edgeprune.allocate.fit import Cost
@@ -13,7 +12,7 @@ from edgeprune.allocate.global_ import global_
 from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import UsageError
 from edgeprune.files import disk_trouble, write_text
-from edgeprune.graph import Coupling, Proof, Protection, Widths, find_groups, protect, prune_proved, trace
+from edgeprune.graph import Coupling, Proof, Protection, Widths, find_groups, kept_units, protect, prune_proved, trace
 from edgeprune.pipeline.fates import channels, evidence, fates
 from edgeprune.pipeline.stages import save_network
 from edgeprune.quantity import Limit
@@ -134,22 +133,6 @@ def prune_to_widths(model: nn.Module, example_inputs: tuple[Tensor, ...], file: 
         raise UsageError(f"{file} removes channels that are not the same on both sides of a tie.", "Prune again.")
     counts = {name: len(units) for name, units in kept_units(coupling, widths).items()}
     return Pruned(network.train(model.training), widths, coupling, counts, proof, 1)
-
-
-def kept_units(coupling: Coupling, widths: Widths) -> dict[str, Tensor]:
-    """Group -> sorted indices of its units that the widths keep; groups that stay dense are left out."""
-    kept = {}
-    for name, group in coupling.groups.items():
-        member = group.members[0]
-        entries = widths.kept.get(member.param, {}).get(member.axis)
-        if entries is None:
-            continue
-        alive = torch.zeros(coupling.shapes[member.param][member.axis], dtype=torch.bool)
-        alive[list(entries)] = True
-        units = alive[member.index].all(dim=1).nonzero().flatten()
-        if len(units) < group.units:
-            kept[name] = units
-    return kept
 
 
 def widths_for(coupling: Coupling, goal: Goal, scores: Mapping[str, Tensor]) -> dict[str, int]:

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from converters.artifact import Artifact
-from edgeprune.files import save_tensors
-from edgeprune.graph import Coupling, Widths
+from edgeprune.files import save_tensors, write_text
+from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.files import NetworkFiles, convert_and_prove, measured_format, require_smaller
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, Row, judge_all, latency_stats
@@ -68,20 +68,30 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, Net
     return stage, files
 
 
-def train_stage(job: Job, run: Run, widths: Widths, attempt: int) -> tuple[Recovery, nn.Module]:
-    """The pruned network with its accuracy won back; its weights go to the attempt's model.safetensors."""
-    pruned, weights = widths.apply(job.model), run.attempt(attempt) / "model.safetensors"
+def train_stage(
+    job: Job, run: Run, traced: Trace, coupling: Coupling, widths: Widths, attempt: int
+) -> tuple[Recovery, nn.Module, Widths]:
+    """The pruned network with its accuracy won back, and what was removed in the end.
+
+    Its weights go to the attempt's model.safetensors.
+    """
+    folder = run.attempt(attempt)
+    weights, removed = folder / "model.safetensors", folder / "widths.json"
     checkpoint = run.path / "state" / f"train-{attempt}.checkpoint"
     found = run.done(f"train-{attempt}")
-    if found is not None:
-        checkpoint.unlink(missing_ok=True)
+    if found is None:
+        pruned, final, recovery = recover(job, traced, coupling, widths, checkpoint)
+        save_network(pruned, weights)
+        write_text(removed, final.to_json())
+        run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())
+    else:
+        recovery = TrainStage(**found).recovery
+        final = Widths.from_json(removed.read_text(encoding="utf-8"))
+        pruned = final.apply(job.model)
         pruned.load_state_dict(load_file(weights))
-        return TrainStage(**found).recovery, pruned.eval()
-    recovery = recover(job, pruned, checkpoint, widths)
-    save_network(pruned, weights)
-    run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())
-    checkpoint.unlink(missing_ok=True)
-    return recovery, pruned
+    for file in checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"):
+        file.unlink()
+    return recovery, pruned.eval(), final
 
 
 def save_network(network: nn.Module, path: Path) -> None:

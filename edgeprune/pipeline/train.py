@@ -1,61 +1,59 @@
-"""Winning accuracy back: start weights by schedule, batch-norm statistics, then training."""
+"""From widths to a trained slim network: the recipe's schedule makes it, the recipe's recovery trains it."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from edgeprune.graph import Widths
+from edgeprune.graph import Coupling, ProofError, Trace, Widths, kept_units, prune_proved
+from edgeprune.pipeline.choose import channel_scores
 from edgeprune.pipeline.job import Job
-from edgeprune.recover import batchnorm
-from edgeprune.recover.finetune import finetune
-from edgeprune.recover.reconstruct import reconstruct
+from edgeprune.recover.finetune import Epoch
+from edgeprune.recover.work import Work
 from edgeprune.result import Recovery
-from edgeprune.schedule import SCHEDULES
-from edgeprune.sources.batches import calibration_batches, loaders
-
-_BN_IMAGES = 2000
-_REPAIR_BATCHES, _REPAIR_BATCH = 16, 16
+from edgeprune.sources.batches import loaders
 
 
-def repair(job: Job, pruned: nn.Module, widths: Widths) -> None:
-    """Fit the weights of `pruned`, in place and in closed form, if the recipe says so."""
-    kind, seed = job.recipe.recover.repair, job.config.seed
-    if kind is None:
-        return
-    if kind == "noise":
-        generator = torch.Generator().manual_seed(seed)
-        shapes = [(_REPAIR_BATCH, *tensor.shape[1:]) for tensor in job.example_inputs]
-        drawn = [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(_REPAIR_BATCHES)]
-        inputs: list[Any] = [tensors[0] if len(tensors) == 1 else tuple(tensors) for tensors in drawn]
-    else:
-        data = job.calibration or job.data
-        inputs = [x for x, _ in calibration_batches(data, _REPAIR_BATCHES * _REPAIR_BATCH, _REPAIR_BATCH, seed)]
-    fitted = reconstruct(job.model, pruned, widths, inputs)
-    seen = "noise" if kind == "noise" else job.config.calibration or "training images"
-    job.progress.note(f"{len(fitted)} layers fitted in closed form on {seen}")
+def recover(
+    job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoint: Path
+) -> tuple[nn.Module, Widths, Recovery]:
+    """The slim network with its best weights by val, and what was removed: a schedule may rank the channels anew.
 
-
-def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None = None) -> Recovery:
-    """Train `pruned` in place; it ends with its best weights by val. Continues from `checkpoint` if there is one.
-
-    `widths`: what was removed, for recipes that repair in closed form before they train.
+    Continues from `checkpoint` (of the recovery; that of the schedule lies beside it) if there is one.
     """
     started = time.monotonic()
-    config, recipe, primary = job.config, job.recipe, job.task.primary
-    train, val, _ = loaders(job.data, job.batch_size, config.seed)
-    before = scalars(job.task.evaluate(pruned, val))
-    primary = job.task.primary or primary
-    SCHEDULES[recipe.schedule](pruned, config.seed)
-    if widths is not None:
-        repair(job, pruned, widths)
-    from_scratch = recipe.schedule == "at_init"
-    if not from_scratch and recipe.recover.reestimate:
-        batchnorm.reestimate(pruned, calibration_batches(job.data, _BN_IMAGES, job.batch_size, config.seed))
-    after_bn = scalars(job.task.evaluate(pruned, val))
-    best_so_far = after_bn[primary]
+    work = _work(job, traced, coupling, widths, checkpoint)
+    start = job.schedule(work)
+    before = scalars(job.task.evaluate(start.network, work.val))
+    outcome = job.recovery(work.after(start, checkpoint), start.network)
+    trained = [_entry(epoch, 0) for epoch in start.epochs]
+    trained += [_entry(epoch, len(start.epochs)) for epoch in outcome.history if epoch.loss is not None]
+    recovery = Recovery(
+        schedule=job.recipe.schedule.name,
+        epochs=trained,
+        before=before,
+        after_bn=scalars(outcome.history[0].metrics),
+        after=scalars(outcome.history[outcome.best_epoch].metrics),
+        seconds=time.monotonic() - started,
+        facts={**start.facts, **outcome.facts},
+    )
+    return start.network, start.widths, recovery
+
+
+def _work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoint: Path) -> Work:
+    train, val, _ = loaders(job.data, job.batch_size, job.config.seed)
+    best_so_far = job.val_metrics(job.model)[job.task.primary]
+    primary = job.task.primary
+
+    def remove(network: nn.Module, kept: dict[str, Tensor]) -> tuple[nn.Module, Widths]:
+        slim, removed, proof = prune_proved(network, traced, coupling, kept)
+        if proof.frozen:
+            raise ProofError(f"the channels ranked anew could not be proved: {proof.frozen}", "use --schedule one_shot")
+        return slim, removed
+
+    def rank(network: nn.Module) -> dict[str, Tensor]:
+        return channel_scores(job, coupling, network)
 
     def on_step(step: int, total: int, loss: float) -> None:
         job.progress.advance(step, total, f"best {primary} {best_so_far:.4f}, loss {loss:.3f}")
@@ -66,33 +64,33 @@ def recover(job: Job, pruned: nn.Module, checkpoint: Path, widths: Widths | None
         if epoch:
             job.progress.note(f"epoch {epoch}/{total}: val {primary} {metrics[primary]:.4f}, best {best:.4f}")
 
-    outcome = finetune(
-        pruned,
-        train,
-        val,
-        job.task,
-        epochs=recipe.recover.epochs if config.epochs is None else config.epochs,
-        lr=config.lr or recipe.recover.lr,
-        teacher=job.model if recipe.recover.alpha > 0 else None,
-        alpha=recipe.recover.alpha,
-        tau=recipe.recover.tau,
-        seed=config.seed,
+    return Work(
+        dense=job.model,
+        coupling=coupling,
+        kept=kept_units(coupling, widths),
+        remove=remove,
+        rank=rank,
+        data=job.data,
+        task=job.task,
+        train=train,
+        val=val,
+        example_inputs=job.example_inputs,
+        training=job.training,
+        widths=widths,
+        batch_size=job.batch_size,
+        seed=job.config.seed,
         device=job.device,
+        checkpoint=checkpoint.with_name(f"{checkpoint.stem}-schedule{checkpoint.suffix}"),
+        acceptable=job.guard.holds if job.guard is not None else None,
+        calibration=job.calibration,
         on_step=on_step,
         on_epoch=on_epoch,
-        resume_path=checkpoint,
-        acceptable=job.guard.holds if job.guard is not None else None,
+        note=job.progress.note,
     )
-    return Recovery(
-        schedule=recipe.schedule,
-        epochs=[
-            {"epoch": e.epoch, "loss": e.loss, **scalars(e.metrics)} for e in outcome.history if e.loss is not None
-        ],
-        before=before,
-        after_bn=after_bn,
-        after=scalars(outcome.history[outcome.best_epoch].metrics),
-        seconds=time.monotonic() - started,
-    )
+
+
+def _entry(epoch: Epoch, offset: int) -> dict[str, float]:
+    return {"epoch": epoch.epoch + offset, "loss": epoch.loss or 0.0, **scalars(epoch.metrics)}
 
 
 def scalars(metrics: dict[str, Any]) -> dict[str, float]:

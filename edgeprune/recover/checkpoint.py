@@ -1,7 +1,7 @@
 """The state of a fine-tuning between two epochs: one safetensors file, written whole, without pickle."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,20 @@ from edgeprune.files import disk_trouble, save_tensors
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, best weights, momentum buffers by parameter name, and what JSON holds (epoch, history, settings)."""
+    """Weights, best weights, momentum buffers by parameter name, and what JSON holds (epoch, history, settings).
+
+    `beside`: what acts while the network trains (masks, say).
+    """
 
     model: dict[str, Tensor]
     best: dict[str, Tensor]
     momentum: dict[str, Tensor]
     record: dict[str, Any]
+    beside: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the file or leaves the old one; raises EnvironmentProblem if the disk refuses."""
-        parts = {"model": self.model, "best": self.best, "momentum": self.momentum}
+        parts = {"model": self.model, "best": self.best, "momentum": self.momentum, "beside": self.beside}
         tensors = {
             f"{part}/{name}": tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
             for part, state in parts.items()
@@ -37,7 +41,7 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Reads the file; raises UsageError if it is broken."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "momentum": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "momentum": {}, "beside": {}}
         try:
             with safe_open(path, framework="pt") as file:
                 record = json.loads((file.metadata() or {})["record"])

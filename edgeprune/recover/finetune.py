@@ -4,9 +4,9 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,27 @@ WARMUP = 0.1
 OnStep = Callable[[int, int, float], None]
 Acceptable = Callable[[dict[str, Any]], bool]
 OnEpoch = Callable[[int, int, dict[str, Any], float], None]
+Rate = Callable[[int, int], float]
+
+
+class Companion(Protocol):
+    """What acts while a network trains: masks that prune gradually, a penalty on some parameters."""
+
+    def before_step(self, step: int, steps: int, optimizer: torch.optim.SGD) -> None:
+        """After the gradients of step 1..steps were computed, before the weights move."""
+        ...
+
+    def after_step(self, step: int, steps: int, optimizer: torch.optim.SGD) -> None:
+        """After the weights have moved."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint has to hold beside the weights."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,12 +57,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What a fine-tuning did. `best_epoch` is the one whose weights the model now has; `seconds` of this process."""
+    """What a fine-tuning did. `best_epoch` is the one whose weights the model now has; `seconds` of this process,
+    `facts` (JSON) what a recovery found on its way.
+    """
 
     best_epoch: int
     best: float
     history: tuple[Epoch, ...]
     seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"best {self.best:.4f} after epoch {self.best_epoch} of {len(self.history) - 1}, {self.seconds:.0f} s"
@@ -64,11 +88,15 @@ def finetune(
     on_epoch: OnEpoch | None = None,
     resume_path: Path | None = None,
     acceptable: Acceptable | None = None,
+    companion: Companion | None = None,
+    since: int = 0,
+    rate: Rate | None = None,
 ) -> FinetuneResult:
     """Trains the model in place; the weights best on val's primary metric stay in it (epoch 0: before training);
-    an epoch whose metrics are `acceptable` is better than any that is not.
+    an epoch whose metrics are `acceptable` is better than any that is not, and none before `since` counts.
 
-    `lr` is the peak of the schedule. `teacher` (eval mode, same augmented view) adds distillation by `alpha` and `tau`.
+    `lr` is the peak of the schedule, `rate(step, steps)` the share of it (default: `warmup_cosine`). `companion` acts
+    between gradients and steps. `teacher` (eval mode, same augmented view) adds distillation by `alpha` and `tau`.
     The result depends on the seed only, given the number of threads. With `resume_path` a checkpoint is written after
     every epoch and continued from. `on_step(step, total, loss)`, `on_epoch(epoch, total, metrics, best)`. The model
     comes back in eval mode on the device it came from. Raises UsageError on a loss that is not finite, and on a
@@ -83,7 +111,7 @@ def finetune(
         teacher = copy.deepcopy(teacher).to(device).to(memory_format=torch.channels_last).eval()
     optimizer = torch.optim.SGD(parameter_groups(model), lr=lr, momentum=MOMENTUM, nesterov=True)
     steps = max(1, epochs * len(train_loader))  # type: ignore[arg-type]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (rate or warmup_cosine)(step, steps))
     settings = {
         "epochs": epochs, "lr": lr, "alpha": alpha, "tau": tau, "seed": seed, "steps": steps,
         "distilled": teacher is not None,
@@ -95,17 +123,29 @@ def finetune(
         nonlocal best_state
         metrics = task.evaluate(model, val_loader)
         history.append(Epoch(epoch, loss, metrics))
-        best = best_of(history, task.primary, acceptable)
+        best = best_of(history, task.primary, acceptable, since)
         if best is history[-1]:
             best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if resume_path is not None:
             record = {"settings": settings, "history": [asdict(entry) for entry in history]}
-            Checkpoint(model.state_dict(), best_state, _momentum(model, optimizer), record).save(resume_path)
+            beside = companion.state() if companion is not None else {}
+            Checkpoint(model.state_dict(), best_state, _momentum(model, optimizer), record, beside).save(resume_path)
         if on_epoch is not None:
             on_epoch(epoch, epochs, metrics, best.metrics[task.primary])
 
     if resume_path is not None and resume_path.exists():
-        history, best_state = _resume(resume_path, settings, model, optimizer, schedule, len(train_loader))  # type: ignore[arg-type]
+        checkpoint = Checkpoint.load(resume_path)
+        history, best_state = _resume(
+            resume_path,
+            checkpoint,
+            settings,
+            model,
+            optimizer,
+            schedule,
+            len(train_loader),  # type: ignore[arg-type]
+        )
+        if companion is not None:
+            companion.restore(checkpoint.beside)
         task.primary = task.primary or next(iter(history[0].metrics))
     else:
         finish(0, None)
@@ -128,7 +168,11 @@ def finetune(
                     )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
+                if companion is not None:
+                    companion.before_step(step, steps, optimizer)
                 optimizer.step()
+                if companion is not None:
+                    companion.after_step(step, steps, optimizer)
                 schedule.step()
                 total_loss, count = total_loss + value, count + 1
                 if on_step is not None:
@@ -136,17 +180,17 @@ def finetune(
             finish(epoch, total_loss / max(1, count))
     model.load_state_dict(best_state)
     model.to(home).to(memory_format=torch.contiguous_format).eval()
-    best = best_of(history, task.primary, acceptable)
+    best = best_of(history, task.primary, acceptable, since)
     return FinetuneResult(best.epoch, best.metrics[task.primary], tuple(history), time.monotonic() - started)
 
 
-def best_of(history: list[Epoch], primary: str, acceptable: Acceptable | None = None) -> Epoch:
-    """The acceptable epoch with the highest primary metric, the latest of equals: it has seen lower learning rates.
-
-    Of all epochs if none is acceptable.
+def best_of(history: list[Epoch], primary: str, acceptable: Acceptable | None = None, since: int = 0) -> Epoch:
+    """The acceptable epoch from `since` on with the highest primary metric, the latest of equals: it has seen lower
+    learning rates. Of all these epochs if none is acceptable; the last one before them.
     """
-    fine = [entry for entry in history if acceptable is None or acceptable(entry.metrics)]
-    return max(fine or history, key=lambda entry: (entry.metrics[primary], entry.epoch))
+    late = [entry for entry in history if entry.epoch >= since] or history[-1:]
+    fine = [entry for entry in late if acceptable is None or acceptable(entry.metrics)]
+    return max(fine or late, key=lambda entry: (entry.metrics[primary], entry.epoch))
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -184,13 +228,13 @@ def _momentum(model: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]
 
 def _resume(
     path: Path,
+    checkpoint: Checkpoint,
     settings: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.SGD,
     schedule: torch.optim.lr_scheduler.LambdaLR,
     steps_per_epoch: int,
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
-    checkpoint = Checkpoint.load(path)
     theirs = checkpoint.record["settings"]
     different = [
         f"{key} {theirs.get(key)} there, {value} now" for key, value in settings.items() if theirs.get(key) != value

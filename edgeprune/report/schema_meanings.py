@@ -99,6 +99,7 @@ MEANINGS = {
     "Recovery.after_bn": "metrics on val after the re-estimation of batch-norm statistics",
     "Recovery.after": "metrics on val of the weights that were kept",
     "Recovery.seconds": "duration, s",
+    "Recovery.facts": "what the schedule and the recovery found on their way, by name",
     "Result.schema_version": "version of this schema",
     "Result.edgeprune_version": "version of EdgePrune",
     "Result.command": "the command that was typed, or the Python call",

@@ -1,8 +1,13 @@
-"""When a network is pruned: after training (`one_shot`) or before (`at_init`)."""
+"""When a network is pruned: before, during or after training. A registry of schedules by name."""
 
-from edgeprune.schedule.at_init import at_init
-from edgeprune.schedule.one_shot import one_shot
+from collections.abc import Callable
+from typing import Any
 
-SCHEDULES = {"one_shot": one_shot, "at_init": at_init}
+from edgeprune.schedule.at_init import AtInit
+from edgeprune.schedule.one_shot import OneShot
 
-__all__ = ["SCHEDULES", "at_init", "one_shot"]
+# A schedule is a frozen dataclass (its fields are its settings) with `check(length)`, which raises UsageError before
+# any work, and `__call__(work)`, which makes the slim network: a Start.
+SCHEDULES: dict[str, Callable[..., Any]] = {"one_shot": OneShot, "at_init": AtInit}
+
+__all__ = ["SCHEDULES"]

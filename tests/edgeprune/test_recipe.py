@@ -1,7 +1,9 @@
 import pytest
 
 from edgeprune.errors import UsageError
-from edgeprune.recipe import SCORES, load_recipe, recipe_names
+from edgeprune.recipe import RECOVERIES, SCHEDULES, SCORES, load_recipe, recipe_names
+from edgeprune.recover import RECOVERIES as RECOVERY_REGISTRY
+from edgeprune.schedule import SCHEDULES as SCHEDULE_REGISTRY
 from edgeprune.score import CRITERIA
 
 
@@ -34,3 +36,30 @@ def test_unknown_names_suggest_the_nearest():
 
 def test_the_scores_are_those_of_the_registry():
     assert tuple(CRITERIA) == SCORES
+    assert tuple(SCHEDULE_REGISTRY) == SCHEDULES
+    assert tuple(RECOVERY_REGISTRY) == RECOVERIES
+
+
+def test_a_schedule_and_a_recovery_are_exchanged_without_touching_the_training():
+    own, other = load_recipe("beta-rank"), load_recipe("beta-rank", schedule="at_init", recover="closed-form")
+    assert (other.schedule.name, other.recover.name) == ("at_init", "closed-form")
+    assert other.recover.model_dump(exclude={"name"}) == own.recover.model_dump(exclude={"name"})
+    assert (other.score, other.allocate) == (own.score, own.allocate)
+    with pytest.raises(UsageError, match=r"Unknown schedule 'one-shot'. Did you mean one_shot"):
+        load_recipe("l1", schedule="one-shot")
+    with pytest.raises(UsageError, match=r"Unknown recovery 'finetuning'. Did you mean finetune"):
+        load_recipe("l1", recover="finetuning")
+
+
+def test_a_recipe_of_ones_own_is_a_yaml_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "{title: t, source: ours, when: after, score: l2, allocate: uniform, schedule: one_shot, recover: {}}"
+    )
+    recipe = load_recipe(str(file))
+    assert (recipe.name, recipe.score.name, recipe.recover.name) == ("mine", "l2", "finetune")
+    file.write_text("{title: t, source: ours, when: never, score: l2}")
+    with pytest.raises(UsageError, match=r"mine.yaml is no recipe: .*when"):
+        load_recipe(str(file))
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_recipe(str(tmp_path / "none.yaml"))
