@@ -13,7 +13,7 @@ from edgeprune.errors import UsageError
 
 # The names in the registries of the four packages, known without torch; a test holds them together.
 SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped")
-ALLOCATIONS = ("latency", "uniform", "global", "precropping")
+ALLOCATIONS = ("latency", "uniform", "global", "pq-index", "precropping")
 SCHEDULES = ("one_shot", "at_init")
 RECOVERIES = ("finetune", "closed-form")
 

@@ -145,7 +145,7 @@ def optimize(
         str | None,
         option(
             "--allocate",
-            help="latency, uniform, global or precropping instead of the recipe's.",
+            help="latency, uniform, global, pq-index or precropping instead of the recipe's.",
             panel=_HOW,
             metavar="NAME",
         ),

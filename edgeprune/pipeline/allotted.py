@@ -1,4 +1,4 @@
-"""The closed loop for allocations that follow a rule: uniform, global, PreCropping."""
+"""The closed loop for allocations that follow a rule (edgeprune/allocate/rules.py)."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,18 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from edgeprune.allocate import densities, precrop, sizes
-from edgeprune.allocate.global_ import global_
-from edgeprune.allocate.uniform import uniform
+from edgeprune.allocate.rules import RULES, Question, Rule
 from edgeprune.errors import BudgetNotMet
 from edgeprune.graph import Coupling
 from edgeprune.pipeline.job import Job
+from edgeprune.registry import make
 from edgeprune.search.limits import Latency, Limit
 from edgeprune.search.loop import AIM, MAX_ROUNDS, WINDOW, Floor, Measure, Round, SearchResult
 from edgeprune.sources.batches import calibration_batches
 
-Counts = dict[str, int]
-Rule = Callable[[Callable[[Mapping[str, float]], float], float], Counts]
 _SCORING_IMAGES = 256
 
 
@@ -75,30 +72,20 @@ def allot(
 
 
 def _rule(job: Job, coupling: Coupling, scores: Mapping[str, Tensor], menus: Any) -> Rule:
-    choice = job.recipe.allocate
-    if choice.name == "uniform":
-        return lambda cost, budget: uniform(menus, cost, budget)
-    if choice.name == "global":
-        return lambda cost, budget: global_(scores, menus, cost, budget)
-    name = choice.settings.get("densities", "closed-form")
-    about_macs = any(limit.kind in ("latency", "macs") for limit in job.budget.limits)
-    density = min((limit.value for limit in job.budget.limits if limit.relative), default=0.25)
-    wishes = precrop.targets(
-        coupling,
-        menus,
-        densities.densities(
-            f"{name}-macs" if name == "closed-form" and about_macs else name,
-            job.model,
-            coupling,
-            density,
-            example_inputs=job.example_inputs,
-            batches=calibration_batches(job.data, _SCORING_IMAGES, 64, job.config.seed),
-            task=job.task,
-        ),
-        size=sizes.macs if about_macs else sizes.weights,
+    limits = job.budget.limits
+    question = Question(
+        model=job.model,
+        coupling=coupling,
+        scores=scores,
+        menus=menus,
+        example_inputs=job.example_inputs,
+        batches=calibration_batches(job.data, _SCORING_IMAGES, 64, job.config.seed),
+        task=job.task,
+        about_macs=any(limit.kind in ("latency", "macs") for limit in limits),
+        density=min((limit.value for limit in limits if limit.relative), default=0.25),
     )
-    ratio = precrop.ratios(wishes)
-    return lambda cost, budget: precrop.precrop(ratio, menus, cost, budget)
+    rule: Rule = make(job.recipe.allocate, RULES)(question)
+    return rule
 
 
 def _result(

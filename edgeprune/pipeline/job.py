@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeprune.allocate.rules import RULES
 from edgeprune.config import Budget, Config
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
@@ -163,6 +164,8 @@ def _check_recipe(job: Job) -> None:
     """Raise UsageError for a recipe whose training does not fit, or which needs labels where there are none."""
     train = loaders(job.data, job.batch_size, job.config.seed)[0]
     length = Length(job.training.epochs, len(train))  # type: ignore[arg-type]
+    if job.recipe.allocate.name != "latency":
+        make(job.recipe.allocate, RULES)  # settings it does not have are told here
     job.schedule.check(length)
     job.recovery.check(length)
     classes = bool(job.recipe.score.settings.get("class_balanced"))

@@ -1,7 +1,8 @@
 import pytest
 
+from edgeprune.allocate.rules import RULES
 from edgeprune.errors import UsageError
-from edgeprune.recipe import RECOVERIES, SCHEDULES, SCORES, load_recipe, recipe_names
+from edgeprune.recipe import ALLOCATIONS, RECOVERIES, SCHEDULES, SCORES, load_recipe, recipe_names
 from edgeprune.recover import RECOVERIES as RECOVERY_REGISTRY
 from edgeprune.schedule import SCHEDULES as SCHEDULE_REGISTRY
 from edgeprune.score import CRITERIA
@@ -36,6 +37,7 @@ def test_unknown_names_suggest_the_nearest():
 
 def test_the_scores_are_those_of_the_registry():
     assert tuple(CRITERIA) == SCORES
+    assert ("latency", *RULES) == ALLOCATIONS
     assert tuple(SCHEDULE_REGISTRY) == SCHEDULES
     assert tuple(RECOVERY_REGISTRY) == RECOVERIES
 
