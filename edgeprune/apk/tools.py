@@ -47,6 +47,18 @@ def need(program: str) -> str:
     return found
 
 
+def need_all() -> None:
+    """Raise EnvironmentProblem naming every program and file that a build lacks, before it begins."""
+    missing = [program for program in _PACKAGES if find(program) is None]
+    if missing:
+        packages = " ".join(dict.fromkeys(_PACKAGES[program] for program in missing))
+        raise EnvironmentProblem(
+            f"{', '.join(missing)} not found: the app cannot be built.",
+            f"sudo apt-get install {packages} (or set ANDROID_HOME).",
+        )
+    framework()
+
+
 def framework() -> Path:
     """What resources are linked against: the SDK's newest android.jar, else Debian's framework-res.apk."""
     home = sdk()

@@ -137,13 +137,11 @@ def _show(facts: Any, as_json: bool, **phones: list[str]) -> None:
 
 
 def _build(runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str) -> Any:
-    from edgeprune.apk import build_apk, check_apk
+    from edgeprune.apk.ship import build as build_app
     from edgeprune.apk.sign import debug_key, release_key
-    from edgeprune.bundle import bundle_of
     from edgeprune.cli.progress import make_progress
 
     with make_progress() as progress:
-        bundles = [bundle_of(folder) for folder in runs]
         key = release_key(keystore, alias) if keystore else debug_key()
         target = output or (runs[0] if runs else Path()) / "app.apk"
-        return check_apk(build_apk(target, bundles, key, progress, executorch=executorch))
+        return build_app(runs, target, key, progress, executorch=executorch)

@@ -1,10 +1,7 @@
 """`edgeprune optimize`: a trained CNN and a budget in, the network that meets it out."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
-
-import typer
 
 from edgeprune.cli.options import option
 
@@ -25,6 +22,10 @@ The fastest network that loses at most one point of accuracy (up to four runs):
 What is in reach, in a minute, without training:
 
   edgeprune optimize --config edgeprune.yaml --latency 30% --plan
+
+On the attached phone, and the finished run's networks in the demo app there:
+
+  edgeprune optimize --config edgeprune.yaml --target android --latency 20ms --install
 
 A slimmer Core ML package (nothing is measured off a phone):
 
@@ -145,16 +146,10 @@ def optimize(
         str | None,
         option(
             "--allocate",
-            help="latency, uniform, global, pq-index or precropping instead of the recipe's.",
+            help="latency, uniform, global or precropping instead of the recipe's.",
             panel=_HOW,
             metavar="NAME",
         ),
-    ] = None,
-    schedule: Annotated[
-        str | None, option("--schedule", help="When channels go, instead of the recipe's.", panel=_HOW, metavar="NAME")
-    ] = None,
-    recover: Annotated[
-        str | None, option("--recover", help="How to train, instead of the recipe's.", panel=_HOW, metavar="NAME")
     ] = None,
     multiple: Annotated[
         int | None,
@@ -216,6 +211,9 @@ def optimize(
     plan: Annotated[
         bool, option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
     ] = False,
+    install: Annotated[
+        bool, option("--install", help="Then the demo app with the run's networks, on the phone.", panel=_OUT)
+    ] = False,
     config: Annotated[
         Path | None,
         option(
@@ -235,14 +233,20 @@ def optimize(
 
     with reported(json, resumable=not plan):
         given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v != []}
-        _run(given, config, output, resume, plan, json)
+        _run(given, config, output, resume, plan, install, json)
 
 
-_NOT_SETTINGS = {"config", "output", "resume", "plan", "json"}
+_NOT_SETTINGS = {"config", "output", "resume", "plan", "install", "json"}
 
 
 def _run(
-    settings: dict[str, Any], config_file: Path | None, output: Path | None, resume: bool, plan: bool, as_json: bool
+    settings: dict[str, Any],
+    config_file: Path | None,
+    output: Path | None,
+    resume: bool,
+    plan: bool,
+    install: bool,
+    as_json: bool,
 ) -> None:
     from edgeprune.config import each_budget, make_settings
     from edgeprune.errors import UsageError
@@ -250,9 +254,16 @@ def _run(
     default = Path("edgeprune.yaml")
     config = make_settings(settings, config_file or (default if default.is_file() else None))
 
+    from edgeprune.cli.deliver import deliver, show
     from edgeprune.cli.progress import make_progress
     from edgeprune.preflight import check
 
+    if install:
+        from edgeprune.apk.ship import check_shippable
+
+        if plan:
+            raise UsageError("--plan ends before there is anything to --install.", "Leave one of them out.")
+        check_shippable(config)
     several = each_budget(config)
     for one in several:
         check(one)
@@ -266,9 +277,8 @@ def _run(
         make_front = optimize_front if len(several) > 1 else optimize_pareto if config.pareto else optimize_fastest
         with make_progress() as progress:
             front = make_front(config, output, resume=resume, progress=progress)
-        _show(front, render_front, as_json)
-        if not front.met:
-            raise typer.Exit(4)
+        runs = [Path(point.path) for point in front.points if point.path]
+        deliver(front, render_front, as_json, config.serial, runs if install else [])
         return
     if plan:
         from edgeprune.pipeline.plan import plan_config
@@ -276,22 +286,11 @@ def _run(
 
         with make_progress() as progress:
             found = plan_config(config, progress)
-        _show(found, render_plan, as_json)
+        show(found, render_plan, as_json)
         return
     from edgeprune.pipeline.optimize import optimize_config
     from edgeprune.report.terminal import render
 
     with make_progress() as progress:
         result = optimize_config(config, output, resume=resume, progress=progress)
-    _show(result, render, as_json)
-    if not result.met:
-        raise typer.Exit(4)
-
-
-def _show(found: Any, render: Callable[[Any], Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(found.model_dump_json(indent=2))
-        return
-    from rich.console import Console
-
-    Console().print(render(found))
+    deliver(result, render, as_json, config.serial, [result.path] if install and result.path else [])

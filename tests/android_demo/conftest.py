@@ -7,9 +7,9 @@ import pytest
 
 from edgeprune.bundle import bundle_of
 from tests.android_demo.golden import write_bundle_answers, write_pictures, write_statistics
-from tests.edgeprune.conftest import cli, fast, fast_run, once, trained
+from tests.edgeprune.conftest import cli, fast, fast_run, given, once, trained
 
-__all__ = ["cli", "fast", "fast_run", "trained"]
+__all__ = ["cli", "fast", "fast_run", "given", "trained"]
 
 
 @pytest.fixture(scope="session")
