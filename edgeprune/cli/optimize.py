@@ -146,10 +146,16 @@ def optimize(
         str | None,
         option(
             "--allocate",
-            help="latency, uniform, global or precropping instead of the recipe's.",
+            help="latency, uniform, global, pq-index or precropping instead of the recipe's.",
             panel=_HOW,
             metavar="NAME",
         ),
+    ] = None,
+    schedule: Annotated[
+        str | None, option("--schedule", help="When channels go, instead of the recipe's.", panel=_HOW, metavar="NAME")
+    ] = None,
+    recover: Annotated[
+        str | None, option("--recover", help="How to train, instead of the recipe's.", panel=_HOW, metavar="NAME")
     ] = None,
     multiple: Annotated[
         int | None,
