@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edgeprune.errors import UsageError
 
 # The names in the registries of the four packages, known without torch; a test holds them together.
-SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped")
-ALLOCATIONS = ("latency", "uniform", "global", "pq-index", "precropping")
-SCHEDULES = ("one_shot", "at_init")
-RECOVERIES = ("finetune", "closed-form")
+SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped", "flap")
+ALLOCATIONS = ("latency", "uniform", "global", "adaptive", "pq-index", "precropping")
+SCHEDULES = ("one_shot", "at_init", "gradual", "granet", "sap", "mask-sparsity")
+RECOVERIES = ("finetune", "closed-form", "perp", "bias")
 
 
 class _Part(BaseModel):

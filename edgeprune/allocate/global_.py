@@ -1,6 +1,6 @@
 """All units of all groups in one ranking: a group is as wide as it has units above the common threshold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,12 +13,25 @@ def normalise(scores: Tensor) -> Tensor:
     return scores / scores.abs().mean().clamp_min(1e-12)
 
 
-def global_(scores: Mapping[str, Tensor], menus: Menus, cost: Cost, budget: float) -> Counts:
+def standardise(scores: Tensor) -> Tensor:
+    """Scores of one group, (units,), as z-scores; all 0 where they are all equal."""
+    spread = scores.std(correction=0)
+    return (scores - scores.mean()) / spread if spread > 0 else torch.zeros_like(scores)
+
+
+def global_(
+    scores: Mapping[str, Tensor],
+    menus: Menus,
+    cost: Cost,
+    budget: float,
+    comparable: Callable[[Tensor], Tensor] = normalise,
+) -> Counts:
     """Widths from a threshold on normalised scores, rounded to the menus; the lowest threshold with cost <= budget.
 
-    Raises BudgetNotMet when the narrowest widths cost more.
+    `comparable` is how scores of one group become comparable to those of others. Raises BudgetNotMet when the narrowest
+    widths cost more.
     """
-    normal = {group: normalise(scores[group].double()) for group in menus}
+    normal = {group: comparable(scores[group].double()) for group in menus}
     ranked = torch.cat(list(normal.values())).sort(descending=True).values
 
     def build(share: float) -> Counts:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgeprune.allocate import densities, precrop, sizes
 from edgeprune.allocate.fit import Cost, Counts, Menus
-from edgeprune.allocate.global_ import global_
+from edgeprune.allocate.global_ import global_, standardise
 from edgeprune.allocate.pq_index import kept_share
 from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import UsageError
@@ -73,6 +73,17 @@ class Global:
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """All channels in one ranking of z-scores (FLAP's AL-AM; methods.md section 10); the cost of a channel is its
+    share of the budget.
+    """
+
+    def __call__(self, question: Question) -> Rule:
+        """The lowest common threshold within a budget."""
+        return lambda cost, budget: global_(question.scores, question.menus, cost, budget, standardise)
+
+
+@dataclass(frozen=True)
 class PQIndex:
     """Every group keeps the share of its channels that the PQ index of its scores asks for, times a common factor.
 
@@ -122,6 +133,7 @@ class PreCropping:
 RULES: dict[str, Callable[..., Any]] = {
     "uniform": Uniform,
     "global": Global,
+    "adaptive": Adaptive,
     "pq-index": PQIndex,
     "precropping": PreCropping,
 }

@@ -9,6 +9,7 @@ from edgeprune.errors import UsageError
 from edgeprune.score.beta_rank import beta_rank
 from edgeprune.score.bn_scale import bn_scale
 from edgeprune.score.chance import chance
+from edgeprune.score.fluctuation import fluctuation
 from edgeprune.score.grouped import grouped
 from edgeprune.score.magnitude import magnitude
 from edgeprune.score.taylor import taylor
@@ -38,6 +39,7 @@ CRITERIA: dict[str, Callable[..., Scores]] = {
     "taylor": taylor,
     "random": chance,
     "grouped": grouped,
+    "flap": fluctuation,
 }
 
 
@@ -54,8 +56,8 @@ def score(
     """Scores (units,) of every group that can be pruned, by the criterion of that name; higher is kept longer.
 
     Settings: beta-rank takes direction ("code" or "paper") and class_balanced (bool), grouped takes criterion,
-    aggregate and normalise. `seed` matters to random, `task` to taylor and grouped; l1, l2, bn-scale and random need no
-    batches. The model is left as it was. Raises UsageError on an unknown name or setting.
+    aggregate and normalise, flap takes metric. `seed` matters to random, `task` to taylor and grouped; l1, l2, bn-scale
+    and random need no batches. The model is left as it was. Raises UsageError on an unknown name or setting.
     """
     if name not in CRITERIA:
         close = get_close_matches(name, CRITERIA, n=1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from edgeprune.allocate.global_ import global_, normalise
+from edgeprune.allocate.global_ import global_, normalise, standardise
 from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import BudgetNotMet
 
@@ -42,3 +42,13 @@ def test_global_keeps_the_least_width_of_every_group() -> None:
 def test_normalised_scores_do_not_depend_on_scale() -> None:
     scores = torch.rand(10)
     assert torch.allclose(normalise(scores), normalise(1000 * scores))
+
+
+def test_z_scores_are_compared_as_they_are() -> None:
+    """Group a: 1 to 64. Group b: 31 times 0 and one 1, so z is about -0.18 and 5.57: it stays beside a's upper half."""
+    scores = {"a": torch.arange(64.0), "b": torch.cat([torch.zeros(31), torch.ones(1)])}
+    z = standardise(scores["b"])
+    assert float(z[0]) == pytest.approx(-1 / 31**0.5)
+    assert float(z[-1]) == pytest.approx(31**0.5)
+    assert global_(scores, MENUS, channels, 40, standardise) == {"a": 32, "b": 8}
+    assert global_(scores, MENUS, channels, 64, standardise) != {"a": 32, "b": 32}
