@@ -190,7 +190,7 @@ class Phone:
             self.trips += 1
             self.adb.call("-s", self.serial, "shell", f"kill -9 -{group}", timeout_s=5)
         except DeviceError:
-            pass  # the phone is gone; the runner's own alarm ends it
+            pass  # the phone is gone; a runner without a sign of life is ended by its own alarm
 
     def push(self, files: Sequence[Path], folder: str, *, timeout_s: float = 300.0) -> None:
         """Copy files (absolute paths, so none is read as an option) into a folder of the phone that is there."""

@@ -119,6 +119,7 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
         "warmup_runs": turn.warmup_runs,
         "warmup_ms": round(turn.warmup_seconds * 1e3),
         "min_runs": turn.min_runs,
+        "max_runs": turn.max_runs,
         "min_ms": round(turn.min_seconds * 1e3),
         "max_ms": round(turn.max_seconds * 1e3),
     }
@@ -128,6 +129,15 @@ def extras(turn: Turn, run_id: str, delegate: str) -> list[str]:
     for name, number in numbers.items():
         words += ["--ei", name, str(number)]
     return words
+
+
+def _no_result(turn: Turn, over: bool, log: str) -> MeasurementError:
+    if over:
+        return MeasurementError(
+            f"The app gave no result within {turn.longest_s:g} s and was stopped. Its log says: {log}",
+            "Measure a smaller model, and see what else the phone does.",
+        )
+    return MeasurementError(f"The app ended without a result. Its log says: {log}", "Open the app by hand once.")
 
 
 def _model(artifact: Artifact) -> str:
@@ -166,7 +176,7 @@ class AppRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(DeviceError):  # a phone that is gone keeps its copies
-            self.phone.run(f"run-as {PACKAGE} rm -rf {FOLDER}")
+            self.phone.run(f"am force-stop {PACKAGE}; run-as {PACKAGE} rm -rf {FOLDER}")
         self._folder.__exit__(kind, error, trace)
 
     def put(self, artifacts: Sequence[Artifact]) -> None:
@@ -198,20 +208,20 @@ class AppRunner:
         reply: list[str] = []
         log: list[str] = []
         into: list[str] | None = None
+        over = False
 
         def listen(line: str) -> None:
-            nonlocal into
-            if line == "== reply":
+            nonlocal into, over
+            if line == "== over":
+                over = True
+            elif line == "== reply":
                 into = reply
             elif line == "== log":
                 into = log
             elif line == "== end":
                 number = len(found)
                 if not reply:
-                    said = "\n".join(log[-LOG_LINES:]) or "nothing"
-                    raise MeasurementError(
-                        f"The app left no result. Its log says: {said}", "Open the app by hand once."
-                    )
+                    raise _no_result(turns[number], over, "\n".join(log[-LOG_LINES:]) or "nothing")
                 found.append(parse_reply("\n".join(reply), run_ids[number]))
                 reply.clear()
                 log.clear()
@@ -235,14 +245,15 @@ n=0
 while [ $n -lt {waits} ] && ! run-as {PACKAGE} test -f {result} && pidof {PACKAGE} >/dev/null; do
   sleep {POLL_S}; n=$((n+1))
 done
+[ $n -lt {waits} ] || echo == over
 echo == reply
 run-as {PACKAGE} cat {result} 2>/dev/null
 echo
 echo == log
 run-as {PACKAGE} test -f {result} || logcat -d -t {LOG_LINES}
-echo == end
 run-as {PACKAGE} rm -f {result}
-am force-stop {PACKAGE}"""
+am force-stop {PACKAGE}
+echo == end"""
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from profilers.android.bundle import bundles_folder
 from profilers.errors import ProfilerError, RuntimeNotInstalled
 
 SOURCES = Path(__file__).parent / "native"
-COMMON = ("failure", "selfcheck", "process", "options", "series", "tensors", "report", "batch", "main")
+COMMON = ("failure", "selfcheck", "process", "alive", "options", "series", "tensors", "report", "batch", "main")
 WHEELS = ("ai-edge-litert", "executorch")
 LITERT_LIBRARIES = ("ai_edge_litert/libLiteRt.so",)
 EXECUTORCH_LIBRARIES = tuple(

@@ -17,7 +17,8 @@ from profilers.errors import MeasurementError, RuntimeNotInstalled
 
 PROGRAMS = {"litert": "litert_run", "executorch": "executorch_run"}
 WHEELS = {"litert": "ai-edge-litert", "executorch": "executorch"}
-SILENCE_S = 60.0
+SILENCE_S = 60.0  # of a batch: longest time for loading a layer, or for a few runs of it
+SPARE_S = 15  # a process that nobody listens to any more ends itself so much later
 PROGRESS_S = 5.0
 TAIL_LINES = 12
 # Error code of a runner -> what to do about it.
@@ -123,30 +124,37 @@ class _Process:
         found = parse_line(self.line) if self.line is not None else None
         if isinstance(found, Failed):
             raise found.problem()
+        if code or found is None:
+            raise self.death(code)
+        return found
+
+    def death(self, code: int) -> MeasurementError:
+        """How it ended, with the end of what it said."""
         tail = "\n".join(self.said[-TAIL_LINES:]) or "nothing"
         if code == 137:
-            raise MeasurementError(
+            return MeasurementError(
                 f"The runner was killed on the phone, most likely for lack of memory. Its log ends: {tail}",
                 "Close apps on the phone, or measure a smaller model.",
             )
-        if code or found is None:
-            how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
-            raise MeasurementError(
-                f"The runner died on the phone ({how}). Its log ends: {tail}", "Convert the model again, or report it."
-            )
-        return found
+        how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
+        return MeasurementError(
+            f"The runner died on the phone ({how}). Its log ends: {tail}", "Convert the model again, or report it."
+        )
 
 
 class NativeRunner:
     """Runs files with our programs, which are brought to the phone once. A context manager.
 
-    `silence_s`: longest time without a sign of a process. Raises DeviceError, RuntimeNotInstalled.
+    `silence_s`: longest time without a sign of a process, in place of what its turn may take. Raises DeviceError,
+    RuntimeNotInstalled.
     """
 
     name = "native"
     libc = "glibc"
 
-    def __init__(self, phone: Phone, abis: Sequence[str], delegate: str = "cpu", silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, phone: Phone, abis: Sequence[str], delegate: str = "cpu", silence_s: float | None = None
+    ) -> None:
         if delegate != "cpu":
             raise RuntimeNotInstalled(
                 f"The native runners have no {delegate} delegate: a phone's own drivers need its own libc.",
@@ -190,7 +198,8 @@ class NativeRunner:
 
     def run(self, turns: Sequence[Turn], on_report: OnReport | None = None) -> list[Report]:
         """One process a turn, all in one script. Raises DeviceError, MeasurementError."""
-        commands = [self._command(turn) for turn in turns]
+        silence_s = self.silence_s or max(turn.longest_s for turn in turns)
+        commands = [self._command(turn, silence_s) for turn in turns]
         found: list[Report] = []
 
         def done(measured: Measured) -> None:
@@ -198,7 +207,7 @@ class NativeRunner:
             if on_report:
                 on_report(turns[len(found) - 1], found[-1])
 
-        self._talk(commands, done)
+        self._talk(commands, done, silence_s)
         return found
 
     def batch(
@@ -210,16 +219,26 @@ class NativeRunner:
         """
         lines = "\n\n".join("\n".join(f"{self.folder.path}/{name}" for name in group) for group in models)
         quoted = "\n".join(["cat > list <<'end of list'", lines, "end of list"])
-        words = ["--batch", f"{self.folder.path}/list", "--seconds-per-model", f"{seconds:g}", *_common(threads, cores)]
+        silence_s = self.silence_s or SILENCE_S
+        words = ["--batch", f"{self.folder.path}/list", "--seconds-per-model", f"{seconds:g}"]
+        words += [*_common(threads, cores), *_alive(silence_s)]
         found: list[Measured | Failed] = []
+        process = _Process()
 
         def listen(line: str) -> None:
+            if line.startswith('{"progress"'):
+                return
             if line.startswith("{"):
                 found.append(parse_line(line))
+            else:
+                process.said.append(line)
 
-        script = f"{quoted}\n{self._start('litert', words)} 2>err"
-        code = self.phone.converse(self.folder.guard(script), listen, silence_s=self.silence_s)
+        # exit code 1: a model failed, and its line says why
+        script = f"{quoted}\n{_with_log(self._start('litert', words), 'err', fine='[01]')}\nexit $code"
+        code = self.phone.converse(self.folder.guard(script), listen, silence_s=silence_s)
         wanted = sum(len(group) for group in models)
+        if code not in (0, 1):
+            raise process.death(code)
         if len(found) != wanted:
             raise distrust(f"{len(found)} answers for {wanted} models, exit code {code}", "")
         return found
@@ -229,11 +248,12 @@ class NativeRunner:
         self.put([artifact])
         self.folder.put_files({f"input-{number}.bin": path for number, path in enumerate(inputs)})
         turn = Turn(artifact, warmup_runs=0, warmup_seconds=0.0, min_runs=1)
+        silence_s = self.silence_s or turn.longest_s
         words = ["--output", f"{self.folder.path}/output"]
         for number in range(len(inputs)):
             words += ["--input", f"{self.folder.path}/input-{number}.bin"]
         answers: list[Measured] = []
-        self._talk([self._command(turn, words)], answers.append)
+        self._talk([self._command(turn, silence_s, words)], answers.append, silence_s)
         found = []
         for number, output in enumerate(answers[0].outputs):
             target = folder / f"output-{number}.bin"
@@ -245,16 +265,13 @@ class NativeRunner:
         """A run of known duration ("busy-loop", ns) or a load of known memory ("allocate", MiB) in place of a model."""
         found: list[Measured] = []
         words = [f"--{option}", str(amount), "--half-width", "0", "--min-seconds", "0", "--warmup-seconds", "0.1"]
-        self._talk([self._start("litert", words)], found.append)
+        self._talk([self._start("litert", words)], found.append, self.silence_s or SILENCE_S)
         return found[0].report()
 
-    def _talk(self, commands: Sequence[str], on_result: OnMeasured) -> None:
+    def _talk(self, commands: Sequence[str], on_result: OnMeasured, silence_s: float) -> None:
         """Run commands one after the other in one script; stop at the first that fails."""
         script = "\n".join(
-            f"{command} 2>{self.folder.path}/err; code=$?\n"
-            f"[ $code = 0 ] || {{ tail -n {TAIL_LINES} {self.folder.path}/err; sleep 1; logcat -d -t {TAIL_LINES}; }}\n"
-            f"echo == exit $code"
-            for command in commands
+            f"{_with_log(command, f'{self.folder.path}/err', fine='0')}\necho == exit $code" for command in commands
         )
         process, ended = _Process(), 0
 
@@ -271,18 +288,17 @@ class NativeRunner:
             else:
                 process.said.append(line)
 
-        self.phone.converse(self.folder.guard(script), listen, silence_s=self.silence_s)
+        self.phone.converse(self.folder.guard(script), listen, silence_s=silence_s)
         if ended != len(commands):
             raise distrust(f"{ended} processes ended instead of {len(commands)}", "")
 
-    def _command(self, turn: Turn, more: Sequence[str] = ()) -> str:
+    def _command(self, turn: Turn, silence_s: float, more: Sequence[str] = ()) -> str:
         words = [
             "--model", self.folder.place(turn.artifact),
             "--warmup-runs", str(turn.warmup_runs), "--warmup-seconds", f"{turn.warmup_seconds:g}",
             "--min-runs", str(turn.min_runs), "--min-seconds", f"{turn.min_seconds:g}",
             "--max-runs", str(turn.max_runs), "--max-seconds", f"{turn.max_seconds:g}",
-            "--half-width", "0", "--progress", f"{PROGRESS_S:g}",
-            *_common(turn.threads, turn.cores), *more,
+            "--half-width", "0", *_common(turn.threads, turn.cores), *_alive(silence_s), *more,
         ]  # fmt: skip
         return self._start(turn.artifact.format, words)
 
@@ -300,6 +316,16 @@ class NativeRunner:
         self.phone.run(f"rm -rf {ROOT}/bundle-*; mkdir -p {part}")
         push_as(self.phone, self.bundle.files, part)
         self.phone.run(f"chmod 755 {part}/* && touch {part}/complete && mv {part} {self._place}")
+
+
+def _with_log(command: str, errors: str, fine: str) -> str:
+    """A command, its exit code in $code; unless that is `fine`, the end of what it said and of the phone's log."""
+    end = f"tail -n {TAIL_LINES} {errors}; sleep 1; logcat -d -t {TAIL_LINES}"
+    return f"{command} 2>{errors}; code=$?\ncase $code in {fine}) ;; *) {end};; esac"
+
+
+def _alive(silence_s: float) -> list[str]:
+    return ["--progress", f"{PROGRESS_S:g}", "--silence", str(round(silence_s) + SPARE_S)]
 
 
 def _common(threads: int, cores: tuple[int, ...]) -> list[str]:

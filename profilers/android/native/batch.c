@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alive.h"
 #include "process.h"
 #include "report.h"
 #include "tensors.h"
@@ -43,17 +44,28 @@ static uint64_t begin(struct member *member, const struct options *options) {
   return now_ns() - start;
 }
 
+static void tell(const char *phase, uint64_t number, size_t models) {
+  if (!sign_is_due()) return;
+  printf("{\"progress\": {\"%s\": %llu, \"models\": %zu}}\n", phase, (unsigned long long)number, models);
+  fflush(stdout);
+}
+
 static bool run_group(struct member *group, size_t size, const struct options *options) {
   bool whole = true;
   uint64_t round_ns = 1;
-  for (size_t i = 0; i < size; i++) round_ns += begin(&group[i], options);
+  for (size_t i = 0; i < size; i++) {
+    round_ns += begin(&group[i], options);
+    tell("loaded", i + 1, size);
+  }
   uint64_t rounds = (uint64_t)(options->seconds_per_model * 1e9 * (double)size) / round_ns;
   if (rounds > options->max_rounds) rounds = options->max_rounds;
   if (rounds < options->min_rounds) rounds = options->min_rounds;
   for (uint64_t round = 0; round < rounds; round++)
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
       for (uint64_t run = 0; group[i].engine != NULL && run < options->burst; run++)
         if (!time_run(&group[i].report.series, group[i].engine, &group[i].why)) lose(&group[i]);
+      tell("round", round + 1, size);
+    }
   for (size_t i = 0; i < size; i++) {
     if (group[i].engine != NULL)
       print_report(&group[i].report, group[i].engine, options);

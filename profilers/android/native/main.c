@@ -1,6 +1,7 @@
 /* A runner: loads a model, runs it, and prints what that took. docs/benchmark-protocol.md is its manual. */
 #include <stdlib.h>
 
+#include "alive.h"
 #include "batch.h"
 #include "process.h"
 #include "report.h"
@@ -42,6 +43,7 @@ int main(int count, char **arguments) {
     print_failure(NULL, &why);
     return 2;
   }
+  live(&options);
   pin(options.cpus); /* before the runtime starts its threads, which inherit it */
   bool done = runtime.start(options.threads, &why);
   if (done && options.batch != NULL) return run_batch(&options) ? 0 : 1;

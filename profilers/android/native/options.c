@@ -43,6 +43,7 @@ bool read_options(int count, char **arguments, struct options *options, struct f
       {"warmup-runs", WHOLE, &o->warmup_runs},
       {"min-runs", WHOLE, &o->min_runs},
       {"max-runs", WHOLE, &o->max_runs},
+      {"silence", WHOLE, &o->silence},
       {"burst", WHOLE, &o->burst},
       {"min-rounds", WHOLE, &o->min_rounds},
       {"max-rounds", WHOLE, &o->max_rounds},

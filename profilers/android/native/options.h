@@ -14,7 +14,7 @@ struct options {
   uint64_t cpus, seed, busy_loop, allocate;
   uint64_t warmup_runs, min_runs, max_runs;
   double warmup_seconds, min_seconds, max_seconds, half_width, progress;
-  uint64_t burst, min_rounds, max_rounds;
+  uint64_t burst, min_rounds, max_rounds, silence;
   double seconds_per_model;
 };
 

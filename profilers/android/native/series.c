@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alive.h"
 #include "process.h"
 
 enum { LOOK_EVERY = 25 }; /* runs between two looks at the interval: sorting takes time */
@@ -27,8 +28,13 @@ bool time_run(struct series *series, struct engine *engine, struct failure *why)
 
 bool warm_up(struct engine *engine, const struct options *options, uint64_t *runs, struct failure *why) {
   uint64_t start = now_ns(), least = (uint64_t)(options->warmup_seconds * 1e9);
-  for (*runs = 0; *runs < options->warmup_runs || now_ns() - start < least; ++*runs)
+  for (*runs = 0; *runs < options->warmup_runs || now_ns() - start < least; ++*runs) {
     if (!engine->run(engine, why)) return false;
+    if (sign_is_due()) {
+      printf("{\"progress\": {\"warmup_runs\": %llu}}\n", (unsigned long long)*runs + 1);
+      fflush(stdout);
+    }
+  }
   return true;
 }
 
@@ -82,11 +88,9 @@ bool measure(
     const struct options *options,
     const char **stopped,
     struct failure *why) {
-  uint64_t last = now_ns(), every = (uint64_t)(options->progress * 1e9);
   do {
     if (!time_run(series, engine, why)) return false;
-    if (every != 0 && now_ns() - last >= every) {
-      last = now_ns();
+    if (sign_is_due()) {
       printf("{\"progress\": {\"runs\": %zu, \"seconds\": %.3f, \"median_ns\": %llu}}\n", series->runs,
              (double)series->total_ns / 1e9, (unsigned long long)median(series));
       fflush(stdout);

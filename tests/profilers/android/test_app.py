@@ -8,6 +8,7 @@ import pytest
 
 from converters.artifact import Artifact
 from profilers.android import app, measure
+from profilers.android import turn as turn_module
 from profilers.android.adb import Adb
 from profilers.android.adb import Phone as Behind
 from profilers.android.app import AppRunner, json_schema, parse_reply
@@ -113,9 +114,31 @@ def test_an_app_that_leaves_nothing_is_told_with_its_log(phone: Phone, artifact:
     phone.state.write_log("E", "AndroidRuntime", "FATAL EXCEPTION: main")
     with AppRunner(Behind(Adb(), phone.address)) as runner:
         runner.put([artifact])
-        with pytest.raises(MeasurementError, match=r"left no result(.|\n)*FATAL EXCEPTION"):
+        with pytest.raises(MeasurementError, match=r"ended without a result(.|\n)*FATAL EXCEPTION"):
             runner.run([Turn(artifact, warmup_runs=0, warmup_seconds=0)])
     assert phone.running() == []
+
+
+def test_an_app_that_does_not_end_is_stopped(phone: Phone, artifact: Artifact, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(turn_module, "STARTUP_S", 1.0)
+    emulated_app.install(phone, lie=lambda _: "")
+    functions = phone.path("/system/etc/functions")
+    functions.write_text(functions.read_text() + "pidof() { echo 4711; }\n")
+    with AppRunner(Behind(Adb(), phone.address)) as runner:
+        runner.put([artifact])
+        with pytest.raises(MeasurementError, match=r"no result within 2 s and was stopped"):
+            runner.run([Turn(artifact, warmup_runs=0, warmup_seconds=0, max_seconds=0.5)])
+        assert phone.calls[-1] == ("am", "force-stop", app.PACKAGE)
+    assert phone.running() == []
+
+
+def test_the_app_is_told_all_limits(phone: Phone, artifact: Artifact):
+    requests = emulated_app.install(phone)
+    with AppRunner(Behind(Adb(), phone.address)) as runner:
+        runner.put([artifact])
+        runner.run([Turn(artifact, warmup_runs=0, warmup_seconds=0, min_runs=3, max_runs=7, max_seconds=2.5)])
+    (asked,) = requests
+    assert (asked["min_runs"], asked["max_runs"], asked["max_ms"]) == (3, 7, 2500)
 
 
 def test_what_is_no_model_and_a_delegate_that_is_not_there(phone: Phone, artifact: Artifact):

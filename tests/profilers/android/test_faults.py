@@ -10,12 +10,14 @@ from collections.abc import Callable
 import pytest
 
 from converters.artifact import Artifact
+from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import measure
 from profilers.android.station import Station
 from profilers.errors import ConnectionLost, DeviceError, MeasurementError, ProfilerError
 from profilers.measurement import Measurement
 from profilers.protocol import QUICK, Protocol
 from tests.phone import Kill, Phone, Vanish
+from tests.profilers.android.conftest import BIG
 
 pytestmark = [pytest.mark.debian("adb"), pytest.mark.debian("proot")]
 SLOW = Protocol(warmup_runs=0, warmup_seconds=1.0, min_runs=20, min_seconds=0.0, max_runs=20, max_seconds=20.0)
@@ -62,6 +64,13 @@ def test_a_runner_that_is_killed_or_crashes(
     assert gone(phone)
     phone.faults.kill = None
     assert quick(station, big).latency.n == 30, "the next measurement works"
+
+
+def test_a_batch_of_layers_that_crashes_tells_the_end_of_the_log(station: Station, phone: Phone) -> None:
+    phone.faults.kill = Kill("litert_run", signal.SIGSEGV)
+    with PhoneProber(station) as prober, pytest.raises(MeasurementError, match=r"died on the phone(.|\n)*SIGSEGV"):
+        prober.time_ms([BIG])
+    assert gone(phone)
 
 
 def test_a_runner_that_hangs_is_given_up_and_ended(station: Station, phone: Phone, big: Artifact) -> None:

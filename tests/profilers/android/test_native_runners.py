@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,27 @@ def test_a_known_time_is_never_undercut(litert: Run) -> None:
 def test_a_known_allocation_is_seen(litert: Run) -> None:
     _, (line,) = litert("--allocate", "64", *FEW)
     assert 64 * 1024 <= line["hwm_kib"] - line["rss_before_kib"] < 66 * 1024
+
+
+def test_a_run_that_does_not_end_is_ended_by_the_kernel(litert: Run) -> None:
+    """Also where nobody is left to notice it: after the cable was pulled."""
+    hour = "3600000000000"
+    code, lines = litert("--busy-loop", hour, "--progress", "0.1", "--silence", "1")
+    assert (code, lines) == (-signal.SIGALRM, [])
+    many = ("--min-runs", "150", "--max-runs", "150", *FEW[:4])  # 1.5 s in all, and a sign every 0.1 s
+    code, lines = litert("--busy-loop", "10000000", "--progress", "0.1", "--silence", "1", *many)
+    assert code == 0
+    assert len(lines) > 2
+
+
+def test_signs_of_life_come_while_it_warms_up_and_from_a_batch(litert: Run, conv: Path, tmp_path: Path) -> None:
+    _, lines = litert("--busy-loop", "10000000", "--progress", "0.05", "--warmup-runs", "20", *FEW[4:])
+    assert lines[0]["progress"]["warmup_runs"] >= 1
+    (tmp_path / "list").write_text(f"{conv}\n{conv}\n")
+    _, lines = litert("--batch", tmp_path / "list", "--progress", "1e-9", "--max-rounds", "5")
+    told = [line["progress"] for line in lines if "progress" in line]
+    assert {"loaded", "round"} <= {name for one in told for name in one}
+    assert [line["model"] for line in lines if "model" in line] == [str(conv)] * 2
 
 
 def test_progress_is_told(litert: Run) -> None:

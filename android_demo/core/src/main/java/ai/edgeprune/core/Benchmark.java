@@ -6,7 +6,7 @@ import java.util.Random;
 
 /** One turn of the protocol: load, first run, warm-up, then every sample kept. Always answers, also with a failure. */
 public final class Benchmark {
-    private static final int MAX_SAMPLES = 1000000;
+    static final int MAX_SAMPLES = 1000000;
 
     /** Called after every run; true stops. */
     public interface Watch {
@@ -45,8 +45,8 @@ public final class Benchmark {
             found.loadMs = (phone.nanos() - start) / 1e6;
             engine.fill(new Random(0));
             found.firstMs = once(engine) / 1e6;
-            repeat(engine, request.warmupRuns, request.warmupMs, request.maxMs);
-            found.samples = repeat(engine, request.minRuns, request.minMs, request.maxMs);
+            repeat(engine, request.warmupRuns, request.warmupMs, MAX_SAMPLES, request.maxMs);
+            found.samples = repeat(engine, request.minRuns, request.minMs, request.maxRuns, request.maxMs);
             found.runtime = request.runtime;
             found.version = engine.version();
             found.delegate = engine.delegate();
@@ -63,12 +63,13 @@ public final class Benchmark {
         return engines.open(model, request.runtime, request.threads, request.delegate, request.shapes);
     }
 
-    /** Runs until both minima are reached, or the maximum; ns each. */
-    private long[] repeat(Engine engine, int minRuns, int minMs, int maxMs) throws EngineException {
-        long[] samples = new long[Math.max(16, minRuns)];
+    /** Runs until both minima are reached, or a maximum; ns each. */
+    private long[] repeat(Engine engine, int minRuns, int minMs, int maxRuns, int maxMs) throws EngineException {
+        int most = Math.min(maxRuns, MAX_SAMPLES);
+        long[] samples = new long[Math.max(16, Math.min(minRuns, most))];
         int count = 0;
         long spent = 0;
-        while ((count < minRuns || spent < minMs * 1000000L) && spent < maxMs * 1000000L && count < MAX_SAMPLES) {
+        while ((count < minRuns || spent < minMs * 1000000L) && spent < maxMs * 1000000L && count < most) {
             if (count == samples.length) {
                 samples = Arrays.copyOf(samples, 2 * count);
             }

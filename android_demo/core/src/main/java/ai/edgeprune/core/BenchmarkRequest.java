@@ -17,6 +17,7 @@ public final class BenchmarkRequest {
     public final int warmupRuns;
     public final int warmupMs;
     public final int minRuns;
+    public final int maxRuns;
     public final int minMs;
     public final int maxMs;
 
@@ -34,6 +35,7 @@ public final class BenchmarkRequest {
         warmupRuns = number(extras, "warmup_runs", 0);
         warmupMs = number(extras, "warmup_ms", 0);
         minRuns = number(extras, "min_runs", 1);
+        maxRuns = extras.containsKey("max_runs") ? number(extras, "max_runs", 1) : Benchmark.MAX_SAMPLES;
         minMs = number(extras, "min_ms", 0);
         maxMs = number(extras, "max_ms", 1);
         if (model.startsWith("/") || model.contains("..")) {

@@ -154,6 +154,8 @@ public class BenchmarkTest {
         extras.put("warmup_ms", 5); // 1 + 2 ms of two runs are not enough: 3 more
         extras.put("min_ms", 20); // 4 + 5 + 6 = 15 of three runs: one more
         assertArrayEquals(new long[] {4000000, 5000000, 6000000, 7000000}, measure(extras).samples);
+        extras.put("max_runs", 3);
+        assertArrayEquals(new long[] {4000000, 5000000, 6000000}, measure(extras).samples);
         extras.put("max_ms", 9);
         assertArrayEquals(new long[] {4000000, 5000000}, measure(extras).samples);
     }
