@@ -1,14 +1,12 @@
-"""From curves and limits to widths: solve, expand around the solution, solve again; and finer steps in one group."""
+"""From curves and limits to widths: solve; and finer steps in one group."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgeprune.search.costs import Counts, Menus
 from edgeprune.search.curves import Curve
 from edgeprune.search.limits import Limit
-from edgeprune.search.problem import Choice, Infeasible, Problem
+from edgeprune.search.problem import Choice, Problem
 from edgeprune.search.solver import solve
-
-EXPANSIONS = 4
 
 
 def best_widths(
@@ -17,33 +15,12 @@ def best_widths(
     limits: Sequence[Limit],
     shares: Mapping[str, float],
     candidates: Iterable[Counts] = (),
-    around: Counts | None = None,
 ) -> Choice:
-    """The widths of least summed loss within `shares[name]` (1 where missing) of every limit.
-
-    Rows of layers fed by several groups are expanded around a solution (see costs.py), so the problem is solved again
-    around each answer until the true predictions agree. Raises Infeasible.
-    """
+    """The widths of least summed loss within `shares[name]` (1 where missing) of every limit. Raises Infeasible."""
     menus = {g: menu for g, menu in menus.items() if g in curves}
     loss = {g: curves[g](menu) for g, menu in menus.items()}
-    known = list(candidates)
-    here: Counts = around or {}
-    answers: list[Choice] = []
-    for _ in range(EXPANSIONS):
-        rows = [row for limit in limits for row in limit.rows(menus, here, shares.get(limit.name, 1.0))]
-        problem = Problem(menus, loss, tuple(rows))
-        try:
-            choice = solve(problem, known).choice
-        except Infeasible:
-            if not answers:
-                raise
-            break
-        answers.append(choice)
-        if choice == here or _fits(choice, limits, shares):
-            break
-        here = choice
-    good = [choice for choice in answers if _fits(choice, limits, shares)]
-    return (good or answers)[-1]
+    rows = [row for limit in limits for row in limit.rows(menus, shares.get(limit.name, 1.0))]
+    return solve(Problem(menus, loss, tuple(rows)), candidates).choice
 
 
 def _fits(choice: Counts, limits: Sequence[Limit], shares: Mapping[str, float]) -> bool:

@@ -1,22 +1,18 @@
 """Resources that are sums over layers (MACs, file size, latency), and their rows in the width problem.
 
-A layer's cost is a function f(c_in, c_out) of its two widths. Where an axis is fed by several groups (a concat), its
-width is a sum, and f is expanded around the current widths x0, y0 into terms over one group or one pair of groups:
-
-    f = f(x0, y0) + sum_p df_p + sum_q df_q + sum_pq ddf_pq
-
-with df the change by one group alone and ddf what a pair adds. That is exact when each axis has one group, and for
-several groups when f is linear in each width (MACs, weights); a staircase is met again after every solution.
+A layer's cost is a function f(c_in, c_out) of its two widths. Where a concat feeds an axis, its width is a sum over
+groups, and that sum is a variable of its own (problem.Sum): rows are exact.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from edgeprune.allocate import sizes
 from edgeprune.graph import AxisPart, Coupling, Layer
-from edgeprune.search.problem import Array, Factor, Row
+from edgeprune.search.problem import Array, Factor, Row, Sum
 
 LayerCost = Callable[[Layer, Array, Array], Array]
 Menus = Mapping[str, tuple[int, ...]]
@@ -48,52 +44,45 @@ def total(coupling: Coupling, cost: LayerCost, counts: Counts) -> float:
     return sum(at(layer, cost, *coupling.channels(layer, dict(counts))) for layer in coupling.layers)
 
 
-def row(
-    coupling: Coupling, menus: Menus, cost: LayerCost, around: Counts, *, name: str, budget: float, const: float = 0.0
-) -> Row:
-    """The row `const + sum over layers of cost <= budget`, expanded around the widths `around` (see above)."""
+def row(coupling: Coupling, menus: Menus, cost: LayerCost, *, name: str, budget: float, const: float = 0.0) -> Row:
+    """The row `const + sum over layers of cost <= budget`."""
     factors: list[Factor] = []
+    sums: dict[str, Sum] = {}
     for layer in coupling.layers:
-        base, terms = expand(layer, menus, cost, coupling.channels(layer, dict(around)), around)
-        const += base
-        factors += terms
-    return Row(name, budget, const, tuple(factors))
+        tied = layer.op in sizes.TIED
+        out = _axis(layer.out_parts, menus)
+        into = out if tied else _axis(layer.in_parts, menus)
+        sums |= {axis.sum.name: axis.sum for axis in (into, out) if axis.sum is not None}
+        if into.name is not None and out.name is not None and into.name != out.name:
+            table = cost(layer, into.widths[:, None], out.widths[None, :])
+            factors.append(Factor((into.name, out.name), table))
+        elif into.name is not None or out.name is not None:
+            factors.append(Factor((into.name or out.name or "",), cost(layer, into.widths, out.widths)))
+        else:
+            const += float(cost(layer, into.widths, out.widths)[0])
+    return Row(name, budget, const, tuple(factors), tuple(sums.values()))
 
 
-def expand(
-    layer: Layer, menus: Menus, cost: LayerCost, here: tuple[int, int], around: Counts
-) -> tuple[float, list[Factor]]:
-    """f(x0, y0) and the terms of one layer over its prunable groups."""
-    x0, y0 = (np.float64(c) for c in here)
-    tied = layer.op in sizes.TIED
-    ins = {} if tied else _shifts(layer.in_parts, menus, around)
-    outs = _shifts(layer.out_parts, menus, around)
+@dataclass(frozen=True)
+class _Axis:
+    """A channel axis: the variable that it depends on (None: fixed) and its width at each of that one's values."""
 
-    def f(dx: Array, dy: Array) -> Array:
-        return cost(layer, x0 + (dy if tied else dx), y0 + dy)
-
-    zero = np.zeros(1)
-    base = float(f(zero, zero)[0])
-    factors = [Factor((p,), f(dx, zero) - base) for p, dx in ins.items()]
-    factors += [Factor((q,), f(zero, dy) - base) for q, dy in outs.items()]
-    for p, dx in ins.items():
-        for q, dy in outs.items():
-            if p == q:
-                factors.append(Factor((p,), f(dx, dy) - f(dx, zero) - f(zero, dy) + base))
-            else:
-                left, right = dx[:, None], dy[None, :]
-                pair = f(left, right) - f(left, zero[None]) - f(zero[:, None], right) + base
-                factors.append(Factor((p, q), pair))
-    return base, factors
+    name: str | None
+    widths: Array
+    sum: Sum | None = None
 
 
-def _shifts(parts: Iterable[AxisPart], menus: Menus, around: Counts) -> dict[str, Array]:
-    """By how many channels each menu entry of each group moves an axis away from its current width."""
-    shifts: dict[str, Array] = {}
+def _axis(parts: Iterable[AxisPart], menus: Menus) -> _Axis:
+    fixed, weights = 0, dict[str, int]()
     for part in parts:
         if part.group is not None and part.group in menus:
-            menu = np.array(menus[part.group], dtype=np.float64)
-            here = around.get(part.group, part.channels // part.channels_per_unit)
-            shift = (menu - here) * part.channels_per_unit
-            shifts[part.group] = shifts.get(part.group, 0.0) + shift
-    return shifts
+            weights[part.group] = weights.get(part.group, 0) + part.channels_per_unit
+        else:
+            fixed += part.channels
+    if not weights:
+        return _Axis(None, np.array([fixed], dtype=np.float64))
+    if len(weights) == 1:
+        ((group, weight),) = weights.items()
+        return _Axis(group, fixed + weight * np.array(menus[group], dtype=np.float64))
+    one = Sum(tuple(weights.items()), fixed)
+    return _Axis(one.name, one.values(menus).astype(np.float64), one)

@@ -28,8 +28,8 @@ class Limit(Protocol):
         """The predicted cost at `counts`."""
         ...
 
-    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
-        """The rows that keep the cost within `share` of the budget, expanded around widths."""
+    def rows(self, menus: Menus, share: float = 1.0) -> Sequence[Row]:
+        """The rows that keep the cost within `share` of the budget."""
         ...
 
 
@@ -45,9 +45,9 @@ class LatencyLimit:
         """Predicted milliseconds."""
         return self.predictor.predict(counts)
 
-    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+    def rows(self, menus: Menus, share: float = 1.0) -> Sequence[Row]:
         """One row."""
-        return [self.predictor.row(menus, share * self.budget, around, self.name)]
+        return [self.predictor.row(menus, share * self.budget, self.name)]
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Latency:
         """Predicted milliseconds."""
         return self.worst([part.predict(counts) for part in self.parts])
 
-    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+    def rows(self, menus: Menus, share: float = 1.0) -> Sequence[Row]:
         """One row a target."""
-        return [row for part in self.parts for row in part.rows(menus, around, share)]
+        return [row for part in self.parts for row in part.rows(menus, share)]
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class LayerSumLimit:
         """The cost."""
         return self.const + costs.total(self.coupling, self.cost, counts)
 
-    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+    def rows(self, menus: Menus, share: float = 1.0) -> Sequence[Row]:
         """One row."""
         budget = share * self.budget
-        return [costs.row(self.coupling, menus, self.cost, around, name=self.name, budget=budget, const=self.const)]
+        return [costs.row(self.coupling, menus, self.cost, name=self.name, budget=budget, const=self.const)]
 
 
 def macs_limit(coupling: Coupling, budget: float) -> LayerSumLimit:

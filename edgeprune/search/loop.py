@@ -140,9 +140,7 @@ class _Loop:
 
     def solve(self) -> Choice:
         shares = {self.latency.name: self.aim} if self.latency is not None else {}
-        known = [r.counts for r in self.rounds]
-        around = known[-1] if known else None
-        return best_widths(self.menus, self.curves, self.limits, shares, known, around)
+        return best_widths(self.menus, self.curves, self.limits, shares, [r.counts for r in self.rounds])
 
     def refine(self, times: int, seconds: float) -> None:
         """Re-measure the curves around the solution, and keep those whose whole solution diverges least."""

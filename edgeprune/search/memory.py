@@ -54,9 +54,9 @@ class MemoryLimit:
         weights = costs.total(self.coupling, costs.file_bytes, counts) / MIB
         return self.rest + weights + max((sum(b.mib(counts, dense) for b in step) for step in self.steps), default=0.0)
 
-    def rows(self, menus: Menus, around: Counts, share: float = 1.0) -> Sequence[Row]:
+    def rows(self, menus: Menus, share: float = 1.0) -> Sequence[Row]:
         """One row a step."""
-        weights = costs.row(self.coupling, menus, costs.file_bytes, around, name="", budget=0.0)
+        weights = costs.row(self.coupling, menus, costs.file_bytes, name="", budget=0.0)
         shared = tuple(Factor(f.vars, f.cost / MIB) for f in weights.factors)
         dense = {name: group.units for name, group in self.coupling.groups.items()}
         rows = []
@@ -70,7 +70,8 @@ class MemoryLimit:
                     else:
                         const += mib * dense[g]
             live = tuple(Factor((g,), slope * np.array(menus[g], dtype=np.float64)) for g, slope in slopes.items())
-            rows.append(Row(f"{self.name} at step {number}", share * self.budget, const, shared + live))
+            name, budget = f"{self.name} at step {number}", share * self.budget
+            rows.append(Row(name, budget, const, shared + live, weights.sums))
         return rows
 
 

@@ -1,10 +1,11 @@
 """The width problem as a mixed-integer linear program (HiGHS): exact on small or filtered menus.
 
-One binary per menu entry; a table over several variables gets one continuous variable per cell, tied to the binaries
-by its marginals (the local-polytope formulation), so at binary points it selects exactly one cell.
+One binary per menu entry and per value of a sum; a table over several variables gets one continuous variable per cell,
+tied to the binaries by its marginals (the local-polytope formulation), so at binary points it selects exactly one cell.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_matrix
 
-from edgeprune.search.problem import Array, Factor, Infeasible, Problem, Row, Solution, solution_at
-from edgeprune.search.relaxed import Relaxed
+from edgeprune.search.problem import Array, Factor, Infeasible, Problem, Solution, solution_at
+from edgeprune.search.relaxed import merged
 
 
 def solve_milp(problem: Problem, seconds: float = 60.0) -> Solution:
@@ -21,17 +22,17 @@ def solve_milp(problem: Problem, seconds: float = 60.0) -> Solution:
 
     Raises Infeasible when no choice meets every row, TimeoutError when `seconds` pass without any.
     """
-    tables = Relaxed(problem).tables
+    tables = merged(problem)
     start: dict[tuple[str, ...], int] = {}
     columns = 0
-    for name, menu in problem.menus.items():
+    for name, values in problem.values.items():
         start[(name,)] = columns
-        columns += len(menu)
+        columns += len(values)
     binaries = columns
     for scope in tables:
         if len(scope) > 1:
             start[scope] = columns
-            columns += prod(len(problem.menus[v]) for v in scope)
+            columns += prod(len(problem.values[v]) for v in scope)
 
     entries: list[tuple[Array, NDArray[np.int64], Array]] = []
     lower: list[float] = []
@@ -42,8 +43,12 @@ def solve_milp(problem: Problem, seconds: float = 60.0) -> Solution:
         lower.append(low)
         upper.append(high)
 
-    for name, menu in problem.menus.items():
-        constrain(start[(name,)] + np.arange(len(menu)), np.ones(len(menu)), 1.0, 1.0)
+    for name, values in problem.values.items():
+        constrain(start[(name,)] + np.arange(len(values)), np.ones(len(values)), 1.0, 1.0)
+    for name, one in problem.sums.items():
+        weighted = {name: -problem.values[name], **{g: weight * problem.values[g] for g, weight in one.parts}}
+        column = np.concatenate([start[(v,)] + np.arange(len(values)) for v, values in weighted.items()])
+        constrain(column, np.concatenate(list(weighted.values())).astype(float), -one.fixed, -one.fixed)
     for scope, table in tables.items():
         if len(scope) == 1:
             continue
@@ -59,8 +64,8 @@ def solve_milp(problem: Problem, seconds: float = 60.0) -> Solution:
         constrain(column, value, -np.inf, (row.budget - row.const) / problem.scales[r] + 1e-10)
 
     objective = np.zeros(columns)
-    for name, values in problem.loss.items():
-        objective[start[(name,)] : start[(name,)] + len(values)] = values
+    for name, losses in problem.loss.items():
+        objective[start[(name,)] : start[(name,)] + len(losses)] = losses
     rows, cols, data = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     matrix = coo_matrix((data, (rows.astype(int), cols.astype(int))), shape=(len(lower), columns)).tocsr()
     result = milp(
@@ -86,28 +91,23 @@ def solve_milp(problem: Problem, seconds: float = 60.0) -> Solution:
 def filtered(problem: Problem, around: Mapping[str, int], cells: int = 6000) -> Problem:
     """The same problem on the menu entries nearest to `around` (menu positions), at most `cells` table cells."""
     scopes = {f.vars for row in problem.rows for f in row.factors}
-    reach = 1
-    kept = _window(problem, around, reach)
-    while True:
-        wider = _window(problem, around, reach + 1)
-        if wider == kept or sum(prod(len(wider[v]) for v in scope) for scope in scopes) > cells:
+    kept = _window(problem, around, 1)
+    reach = 2
+    while (wider := _window(problem, around, reach)).menus != kept.menus:
+        if sum(prod(len(wider.values[v]) for v in scope) for scope in scopes) > cells:
             break
         kept, reach = wider, reach + 1
+    where = {v: np.searchsorted(problem.values[v], values) for v, values in kept.values.items()}
     rows = tuple(
-        Row(
-            row.name,
-            row.budget,
-            row.const,
-            tuple(Factor(f.vars, f.cost[np.ix_(*(list(kept[v]) for v in f.vars))]) for f in row.factors),
-        )
+        replace(row, factors=tuple(Factor(f.vars, f.cost[np.ix_(*(where[v] for v in f.vars))]) for f in row.factors))
         for row in problem.rows
     )
-    menus = {name: tuple(problem.menus[name][i] for i in window) for name, window in kept.items()}
-    return Problem(menus, {name: problem.loss[name][list(window)] for name, window in kept.items()}, rows)
+    return replace(kept, rows=rows)
 
 
-def _window(problem: Problem, around: Mapping[str, int], reach: int) -> dict[str, range]:
-    return {
-        name: range(max(0, around[name] - reach), min(len(menu), around[name] + reach + 1))
-        for name, menu in problem.menus.items()
-    }
+def _window(problem: Problem, around: Mapping[str, int], reach: int) -> Problem:
+    """The problem without its factors, on at most `reach` menu entries to both sides."""
+    near = {name: slice(max(0, around[name] - reach), around[name] + reach + 1) for name in problem.menus}
+    menus = {name: menu[near[name]] for name, menu in problem.menus.items()}
+    loss = {name: values[near[name]] for name, values in problem.loss.items()}
+    return Problem(menus, loss, tuple(replace(row, factors=()) for row in problem.rows))

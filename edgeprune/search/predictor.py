@@ -82,13 +82,12 @@ class Predictor:
         elements = costs.activations(layer, c_in, c_out)
         return np.asarray(self._theta[1] * self.table.ms(layer, c_in, c_out) + self._theta[2] * elements)
 
-    def row(self, menus: Menus, budget_ms: float, around: Counts, name: str = "latency_ms") -> Row:
+    def row(self, menus: Menus, budget_ms: float, name: str = "latency_ms") -> Row:
         """The latency row of the width problem, ms."""
         return costs.row(
             self.coupling,
             menus,
             self.layer_ms,
-            around,
             name=name,
             budget=budget_ms,
             const=float(self._theta[0]),

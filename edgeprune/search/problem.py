@@ -11,14 +11,53 @@ from edgeprune.errors import BudgetNotMet
 from edgeprune.quantity import readable
 
 Array = NDArray[np.float64]
+Positions = NDArray[np.int64]
 Choice = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A channel axis that several variables feed (a concat): `fixed` + sum of weight x width over `parts`.
+
+    It is a variable of its own, whose values are the sums that the menus can make; factors may depend on it.
+    """
+
+    parts: tuple[tuple[str, int], ...]
+    fixed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name under which factors refer to it."""
+        return " + ".join([*(f"{weight} {group}" for group, weight in self.parts), str(self.fixed)])
+
+    def values(self, menus: Mapping[str, tuple[int, ...]]) -> Positions:
+        """Ascending: what it can come to."""
+        found = np.array([self.fixed], dtype=np.int64)
+        for group, weight in self.parts:
+            found = np.unique(found[:, None] + weight * np.array(menus[group], dtype=np.int64)[None, :])
+        return found
+
+    @property
+    def shorter(self) -> "Sum | None":
+        """The sum without its last part; None where one part would be left."""
+        return Sum(self.parts[:-1], self.fixed) if len(self.parts) > 2 else None
+
+
+@dataclass(frozen=True)
+class Tie:
+    """`total` = `left` + `right`, in positions: `at[i, j]` is the total's at the i-th of left and the j-th of right."""
+
+    left: str
+    right: str
+    total: str
+    at: Positions
 
 
 @dataclass(frozen=True)
 class Factor:
     """A cost that depends on some variables together.
 
-    `cost[i, j, ...]` belongs to the i-th menu entry of `vars[0]`, the j-th of `vars[1]` and so on.
+    `cost[i, j, ...]` belongs to the i-th value of `vars[0]`, the j-th of `vars[1]` and so on.
     """
 
     vars: tuple[str, ...]
@@ -27,12 +66,16 @@ class Factor:
 
 @dataclass(frozen=True)
 class Row:
-    """One resource: `const` + sum of the factors <= `budget`, all in the unit of the resource (ms, MiB, MACs)."""
+    """One resource: `const` + sum of the factors <= `budget`, all in the unit of the resource (ms, MiB, MACs).
+
+    `sums` are those that the factors depend on.
+    """
 
     name: str
     budget: float
     const: float
     factors: tuple[Factor, ...]
+    sums: tuple[Sum, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,8 +95,45 @@ class Problem:
                 raise ValueError(f"{name}: the menu has {len(menu)} widths, the loss {self.loss[name].shape}")
         for row in self.rows:
             for factor in row.factors:
-                if factor.cost.shape != tuple(len(self.menus[v]) for v in factor.vars):
+                if factor.cost.shape != tuple(len(self.values[v]) for v in factor.vars):
                     raise ValueError(f"{row.name}: a factor over {factor.vars} has shape {factor.cost.shape}")
+
+    @cached_property
+    def sums(self) -> dict[str, Sum]:
+        """The sums of all rows and their beginnings, each after the one that it continues."""
+        found: dict[str, Sum] = {}
+        for one in {one.name: one for row in self.rows for one in row.sums}.values():
+            chain = [one]
+            while (shorter := chain[-1].shorter) is not None:
+                chain.append(shorter)
+            found |= {part.name: part for part in reversed(chain)}
+        return found
+
+    @cached_property
+    def values(self) -> dict[str, Positions]:
+        """Ascending values of every variable: menus, and what sums can come to."""
+        found = {name: np.array(menu, dtype=np.int64) for name, menu in self.menus.items()}
+        return found | {name: one.values(self.menus) for name, one in self.sums.items()}
+
+    @cached_property
+    def ties(self) -> tuple[Tie, ...]:
+        """How each sum comes from the one that it continues and its last part."""
+        found = []
+        for one in self.sums.values():
+            (first, weight), (last, last_weight) = one.parts[0], one.parts[-1]
+            shorter = one.shorter
+            left = one.fixed + weight * self.values[first] if shorter is None else self.values[shorter.name]
+            right = last_weight * self.values[last]
+            at = np.searchsorted(self.values[one.name], left[:, None] + right[None, :])
+            found.append(Tie(first if shorter is None else shorter.name, last, one.name, at))
+        return tuple(found)
+
+    def complete(self, index: Mapping[str, int]) -> dict[str, int]:
+        """Positions of the sums beside those of the menus."""
+        whole = {name: index[name] for name in self.menus}
+        for tie in self.ties:
+            whole[tie.total] = int(tie.at[whole[tie.left], whole[tie.right]])
+        return whole
 
     @cached_property
     def scales(self) -> Array:
@@ -74,8 +154,9 @@ class Problem:
 
     def costs(self, index: Mapping[str, int]) -> Array:
         """Cost of every row at menu positions, (rows,)."""
+        at = self.complete(index)
         return np.array(
-            [row.const + sum(float(f.cost[tuple(index[v] for v in f.vars)]) for f in row.factors) for row in self.rows]
+            [row.const + sum(float(f.cost[tuple(at[v] for v in f.vars)]) for f in row.factors) for row in self.rows]
         )
 
     def excess(self, index: Mapping[str, int]) -> Array:

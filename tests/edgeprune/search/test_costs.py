@@ -117,29 +117,18 @@ def test_macs_by_hand(coupling: FakeCoupling) -> None:
     assert half == stem / 2 + left / 6 + depth / 3 + trunk / 4 + 64 * 9 * 24 * 40 + fc
 
 
-def test_rows_equal_totals_when_costs_are_linear_in_each_width(coupling: FakeCoupling) -> None:
+@pytest.mark.parametrize("stairs", [False, True])
+def test_rows_equal_totals_at_every_choice(coupling: FakeCoupling, stairs: bool) -> None:
+    """Also where two groups feed one layer, and where its cost has stairs."""
     menus = coupling.menu(8)
-    around = {"a": 16, "b": 24, "c": 8}
-    row = costs.row(coupling, menus, costs.macs, around, name="macs", budget=1.0)
+    cost = CostTable(coupling, menus, Clock()).ms if stairs else costs.macs
+    row = costs.row(coupling, menus, cost, name="cost", budget=1.0)
+    assert [one.name for one in row.sums] == ["1 a + 1 b + 0"]
     problem = Problem(menus, {g: np.zeros(len(m)) for g, m in menus.items()}, (row,))
     for widths in product(*menus.values()):
         counts = dict(zip(menus, widths, strict=True))
-        expected = costs.total(coupling, costs.macs, counts)
+        expected = costs.total(coupling, cost, counts)
         assert problem.costs(problem.indices(counts))[0] == pytest.approx(expected)
-
-
-def test_rows_with_stairs_are_exact_around_the_current_widths(coupling: FakeCoupling) -> None:
-    menus = coupling.menu(8)
-    clock = Clock()
-    table = CostTable(coupling, menus, clock)
-    around = {"a": 16, "b": 8, "c": 24}
-    row = costs.row(coupling, menus, table.ms, around, name="ms", budget=1.0)
-    problem = Problem(menus, {g: np.zeros(len(m)) for g, m in menus.items()}, (row,))
-    for g, menu in menus.items():
-        for width in menu:
-            counts = {**around, g: width}
-            expected = costs.total(coupling, table.ms, counts)
-            assert problem.costs(problem.indices(counts))[0] == pytest.approx(expected)
 
 
 def test_table_meets_the_clock_on_the_stairs(coupling: FakeCoupling) -> None:
@@ -198,7 +187,7 @@ def test_limits_predict_what_their_rows_hold(coupling: FakeCoupling) -> None:
     predictor = Predictor(coupling, table, 1.3 * costs.total(coupling, table.ms, {}))
     counts = {"a": 24, "b": 8, "c": 16}
     for limit in (LatencyLimit(predictor, 1.0), macs_limit(coupling, 1e6), file_size_limit(coupling, 1e5, 200_000)):
-        (row,) = limit.rows(menus, counts, 0.9)
+        (row,) = limit.rows(menus, 0.9)
         problem = Problem(menus, {g: np.zeros(len(m)) for g, m in menus.items()}, (row,))
         assert problem.costs(problem.indices(counts))[0] == pytest.approx(limit.predict(counts))
         assert row.budget == pytest.approx(0.9 * limit.budget)

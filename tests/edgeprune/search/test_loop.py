@@ -227,7 +227,7 @@ def test_memory_by_hand_and_rows(trained: Any) -> None:
     assert anchored.predict({}) == pytest.approx(5.0)
     menus = coupling.menu(8)
     counts = {group: menu[0] for group, menu in menus.items()}
-    rows = limit.rows(menus, counts)
+    rows = limit.rows(menus)
     problem = Problem(menus, {g: np.zeros(len(m)) for g, m in menus.items()}, tuple(rows))
     assert max(problem.costs(problem.indices(counts))) == pytest.approx(limit.predict(counts))
 

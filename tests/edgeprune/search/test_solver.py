@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgeprune.search.brute_force import brute_force
 from edgeprune.search.elimination import Elimination
 from edgeprune.search.milp import filtered, solve_milp
-from edgeprune.search.problem import Factor, Infeasible, Problem, Row
+from edgeprune.search.problem import Factor, Infeasible, Problem, Row, Sum
 from edgeprune.search.relaxed import Relaxed
 from edgeprune.search.solver import solve
 
@@ -32,6 +32,82 @@ def chain(seed: int, groups: int = 4, widths: int = 5, share: float = 0.5, rows:
         dense = 3.0 + sum(float(f.cost[(-1,) * f.cost.ndim]) for f in factors)
         built.append(Row(f"row{r}", share * dense, 3.0, tuple(factors)))
     return Problem(menus, loss, tuple(built))
+
+
+def concats(seed: int, share: float = 0.5, rows: int = 1) -> Problem:
+    """Dense-looking: each of three layers reads the stem and all layers before it; the last also with other weights."""
+    rng = np.random.default_rng(seed)
+    menus = {name: tuple(8 * (i + 1) for i in range(3)) for name in ("stem", "l1", "l2", "l3")}
+    loss = {n: np.sort(rng.exponential(size=3))[::-1] * np.linspace(1, 0, 3) for n in menus}
+    two, three = Sum((("stem", 1), ("l1", 1)), 3), Sum((("stem", 1), ("l1", 1), ("l2", 1)), 3)
+    odd = Sum((("l2", 2), ("l3", 1)))
+    built = []
+    for r in range(rows):
+        reads = {"l1": "stem", "l2": two.name, "l3": three.name}
+        factors = []
+        for out, into in reads.items():
+            widths = {"stem": np.array(menus["stem"]), **{s.name: s.values(menus) for s in (two, three)}}[into]
+            cost = np.ceil(np.outer(widths, menus[out]) / 128) * rng.uniform(0.5, 2)
+            factors.append(Factor((into, out), cost + rng.uniform(0, 0.3, cost.shape)))
+        factors.append(Factor((odd.name,), odd.values(menus) * 0.05))
+        dense = sum(float(f.cost[(-1,) * f.cost.ndim]) for f in factors)
+        built.append(Row(f"row{r}", share * dense, 0.0, tuple(factors), (two, three, odd)))
+    return Problem(menus, loss, tuple(built))
+
+
+def test_values_and_ties_of_sums_by_hand() -> None:
+    problem = concats(0)
+    two, three, odd = problem.sums
+    assert list(problem.values[two]) == [19, 27, 35, 43, 51]
+    assert list(problem.values[three]) == list(range(27, 76, 8))
+    assert list(problem.values[odd]) == list(range(24, 73, 8))
+    whole = problem.complete({"stem": 0, "l1": 2, "l2": 1, "l3": 0})
+    assert (problem.values[two][whole[two]], problem.values[three][whole[three]]) == (35, 51)
+    assert problem.values[odd][whole[odd]] == 2 * 16 + 8
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), weight=st.floats(0, 3))
+def test_the_relaxed_problem_with_sums_is_exact(seed: int, weight: float) -> None:
+    problem = concats(seed)
+    relaxed = Relaxed(problem)
+    assert relaxed.exact
+    index = relaxed.minimise(np.array([weight]))
+
+    def value(point: dict[str, int]) -> float:
+        return problem.total_loss(point) + weight * float(problem.excess(point)[0])
+
+    every = (dict(zip(problem.menus, point, strict=True)) for point in np.ndindex(3, 3, 3, 3))
+    assert value(index) == pytest.approx(min(value(point) for point in every))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), share=st.floats(0.2, 0.95), rows=st.integers(1, 2))
+def test_solver_equals_brute_force_with_concats(seed: int, share: float, rows: int) -> None:
+    problem = concats(seed, share=share, rows=rows)
+    try:
+        best = brute_force(problem)
+    except Infeasible:
+        with pytest.raises(Infeasible):
+            solve(problem)
+        return
+    found = solve(problem)
+    assert problem.feasible(problem.indices(found.choice))
+    assert found.loss == pytest.approx(best.loss, rel=1e-6, abs=1e-9)
+    assert found.bound <= best.loss + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), data=st.data())
+def test_moves_change_costs_by_what_they_say(seed: int, data: st.DataObject) -> None:
+    problem = concats(seed, rows=2)
+    moves = Relaxed(problem).moves
+    index = {name: data.draw(st.integers(0, 2)) for name in problem.menus}
+    names = data.draw(st.lists(st.sampled_from(list(index)), min_size=1, max_size=2, unique=True))
+    change = moves.change(index, {name: range(3) for name in names})
+    for point in np.ndindex(*change.shape[1:]):
+        moved = {**index, **dict(zip(names, point, strict=True))}
+        assert change[(slice(None), *point)] == pytest.approx(problem.excess(moved) - problem.excess(index))
 
 
 def test_elimination_finds_the_minimum_of_random_tables() -> None:
@@ -109,8 +185,8 @@ def test_a_loose_budget_keeps_the_dense_widths() -> None:
     assert solve(problem).gap == 0
 
 
-def test_descent_stands_in_where_elimination_would_be_too_large() -> None:
-    problem = chain(5, share=0.5)
+@pytest.mark.parametrize("problem", [chain(5, share=0.5), concats(5)])
+def test_descent_stands_in_where_elimination_would_be_too_large(problem: Problem) -> None:
     relaxed = Relaxed(problem, largest_table=1)
     assert not relaxed.exact
     index = relaxed.minimise(np.array([0.5]))
@@ -121,7 +197,7 @@ def test_descent_stands_in_where_elimination_would_be_too_large() -> None:
 
     assert value(exact) <= value(index) + 1e-12
     for name in index:
-        for i in range(5):
+        for i in range(len(problem.menus[name])):
             assert value(index) <= value({**index, name: i}) + 1e-9
 
 
