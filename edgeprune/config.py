@@ -128,6 +128,12 @@ class Config(BaseModel):
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    def recorded(self) -> dict[str, Any]:
+        """The settings as files keep them: serial numbers only hashed."""
+        from profilers.android.serials import hidden
+
+        return {**self.model_dump(), "serial": [hidden(serial) for serial in self.serial]}
+
     def multiples(self) -> tuple[int, ...]:
         """Steps of the widths, in the order in which they are tried."""
         return MULTIPLES if self.multiple is None else (self.multiple,)

@@ -58,7 +58,7 @@ class Run:
                 run.artifacts.mkdir(exist_ok=True)
                 (path / "state").mkdir(exist_ok=True)
             if not (path / "config.yaml").exists():
-                write_text(path / "config.yaml", yaml.safe_dump(config.model_dump(), sort_keys=False))
+                write_text(path / "config.yaml", yaml.safe_dump(config.recorded(), sort_keys=False))
         except BaseException:
             run.discard()
             raise
@@ -86,14 +86,15 @@ class Run:
                 "Choose another -o, or pass --resume to finish it." if state == "unfinished" else "Choose another -o."
             )
             raise UsageError(f"{path} holds a {state} run.", cure)
-        before = make_config(read_config_file(settings)).model_dump()
-        now = config.model_dump()
+        before = make_config(read_config_file(settings)).recorded()
+        now = config.recorded()
         changed = sorted(key for key in now if before.get(key) != now[key])
         if changed:
             found = ", ".join(f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in changed)
-            raise UsageError(
-                f"{path} was started with other settings: {found}.", "Resume with the same, or choose another -o."
-            )
+            cure = "Resume with the same, or choose another -o."
+            if "serial" in changed:
+                cure = "Give the --serial it was started with (files keep its hash only), or choose another -o."
+            raise UsageError(f"{path} was started with other settings: {found}.", cure)
 
     def done(self, stage: str) -> Any | None:
         """What a finished stage found, or None."""

@@ -26,6 +26,7 @@ from edgeprune.sources.data import Data, is_loader, labels_of, load_data
 from edgeprune.sources.models import load_model
 from edgeprune.targets.target import Targets
 from edgeprune.task import Classification, Task, load_task
+from profilers.android.serials import without
 
 _PARITY_INPUTS = 8
 
@@ -125,7 +126,7 @@ def job_from_config(config: Config, progress: Progress) -> Job:
     classes = len(data.class_names) or None
     model = load_model(config.model, config.weights, num_classes=classes, in_channels=data.input_shape[0])
     task = load_task(config.task) if config.task else Classification(len(data.class_names), data.class_names)
-    command = "edgeprune " + shlex.join(sys.argv[1:])
+    command = "edgeprune " + shlex.join(without(sys.argv[1:], config.serial))
     return make_job(config, model, data, task, progress, command)
 
 

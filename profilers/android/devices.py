@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profilers.android.adb import Adb, Phone
+from profilers.android.serials import found, hidden
 from profilers.errors import DeviceError
 
 READY = "device"
@@ -68,11 +69,13 @@ def parse_devices(listing: str) -> list[Attached]:
 
 
 def choose(phones: Sequence[Attached], serials: Sequence[str] = ()) -> list[str]:
-    """The phones to use: those named, else $ANDROID_SERIAL, else the only one.
+    """The phones to use: those named (also as files keep them), else $ANDROID_SERIAL, else the only one.
 
     Raises DeviceError when one is missing or not ready, or when there are several and none is named.
     """
-    wanted = list(dict.fromkeys(serials)) or [s for s in (os.environ.get("ANDROID_SERIAL"),) if s]
+    there = [phone.serial for phone in phones]
+    named = serials or [s for s in (os.environ.get("ANDROID_SERIAL"),) if s]
+    wanted = list(dict.fromkeys(found(serial, there) for serial in named))
     listed = ", ".join(map(str, phones)) or "none"
     if not phones:
         raise DeviceError("No phone: adb lists no device.", ATTACH)
@@ -88,7 +91,10 @@ def choose(phones: Sequence[Attached], serials: Sequence[str] = ()) -> list[str]
     for serial in wanted:
         phone = by_serial.get(serial)
         if phone is None:
-            raise DeviceError(f"Phone {serial} is not attached; found: {listed}.", "Check --serial and ANDROID_SERIAL.")
+            cure = "Check --serial and ANDROID_SERIAL."
+            if hidden(serial) == serial:  # from a file of a run
+                cure = "Attach the phone that the run was made for, or name another with --serial."
+            raise DeviceError(f"Phone {serial} is not attached; found: {listed}.", cure)
         if not phone.ready:
             raise DeviceError(f"Phone {serial} is {phone.state}.", f"Do this: {phone.cure}.")
     return wanted

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from profilers.android.adb import Phone
+from profilers.android.serials import digest
 from profilers.errors import DeviceError
 from profilers.measurement import Device, Kind
 
@@ -80,7 +81,7 @@ class Facts:
     @property
     def serial_sha256(self) -> str:
         """The first 16 hex digits of the serial number's hash."""
-        return hashlib.sha256(self.serial.encode()).hexdigest()[:16]
+        return digest(self.serial)
 
     def fingerprint(self) -> str:
         """16 hex digits over what decides its speed: phones of one model share it, an emulated phone never does."""

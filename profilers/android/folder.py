@@ -4,7 +4,6 @@ A name given by a user never reaches the phone: files are called by their SHA-25
 """
 
 import fcntl
-import hashlib
 import os
 import tempfile
 import uuid
@@ -15,6 +14,7 @@ from typing import IO, Self
 
 from converters.artifact import SUFFIXES, Artifact, sha256
 from profilers.android.adb import OWN_GROUP, Phone
+from profilers.android.serials import digest
 from profilers.errors import DeviceError, MeasurementError, ScriptFailed
 from profilers.store import default_path
 
@@ -123,7 +123,7 @@ def _lock(serial: str) -> IO[str]:
     """A lock of this machine on a phone. Raises DeviceError when another process has it."""
     folder = default_path().parent
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / f"phone-{hashlib.sha256(serial.encode()).hexdigest()[:16]}.lock").open("w")
+    file = (folder / f"phone-{digest(serial)}.lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -2,11 +2,13 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgeprune.config import Config
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import write_json, write_text
 from edgeprune.run import Run, default_path
+from profilers.android.serials import hidden
 
 CONFIG = Config(model="builtin:resnet8", latency="50%")
 
@@ -39,6 +41,20 @@ def test_an_existing_run_needs_resume_and_the_same_settings(tmp_path):
         Run.open(tmp_path / "run", CONFIG, resume=False)
     with pytest.raises(UsageError, match="latency was '50%', now '40%'"):
         Run.open(tmp_path / "run", CONFIG.model_copy(update={"latency": "40%"}), resume=True)
+
+
+def test_a_serial_number_is_kept_hashed_and_resumes_by_itself_or_its_hash(tmp_path):
+    path, config = tmp_path / "run", CONFIG.model_copy(update={"target": "android", "serial": ["R58M123"]})
+    Run.open(path, config, resume=False).close()
+    written = (path / "config.yaml").read_text()
+    assert "R58M123" not in written
+    assert yaml.safe_load(written)["serial"] == [hidden("R58M123")]
+    for serial in ("R58M123", hidden("R58M123")):
+        Run.open(path, config.model_copy(update={"serial": [serial]}), resume=True).close()
+    for others in ([], ["B"]):
+        with pytest.raises(UsageError, match="other settings: serial was") as caught:
+            Run.open(path, config.model_copy(update={"serial": others}), resume=True)
+        assert "Give the --serial it was started with" in caught.value.cure
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

@@ -72,6 +72,8 @@ def test_one_network_for_two_phones(
     assert "2 phones are attached" in refused.stderr
     done = cli("optimize", *given, "--latency", "85%", *both, *BRIEF)
     assert done.exit_code in (0, 4), done.stderr
+    kept = "".join(path.read_text() for path in (tmp_path / "run").rglob("*") if path.suffix in (".json", ".yaml"))
+    assert phone.address not in kept, "the serial number is kept only hashed"
     result = json.loads((tmp_path / "run/result.json").read_text())
     rows = result["budget"]["requirements"]
     assert len(rows) == 2

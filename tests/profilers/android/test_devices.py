@@ -1,8 +1,11 @@
 """What adb prints, read: every state, in the layout of adb's own sources (transport.cpp), short and with -l."""
 
+import hashlib
+
 import pytest
 
 from profilers.android.devices import Attached, choose, open_phones, parse_devices
+from profilers.android.serials import hidden, without
 from profilers.errors import DeviceError
 from tests.phone import Faults, Phone
 from tests.phone.fixtures import adb
@@ -99,6 +102,25 @@ def test_without_a_phone_the_cure_is_to_attach_one():
 @pytest.mark.debian("adb")
 @pytest.mark.debian("proot")
 @pytest.mark.usefixtures("adb_server")
+def test_a_phone_is_found_by_the_hash_that_files_keep():
+    phones = [Attached("A", "device"), Attached("B", "device")]
+    kept = hidden("B")
+    assert kept == "sha256:" + hashlib.sha256(b"B").hexdigest()[:16]
+    assert hidden(kept) == kept
+    assert choose(phones, [kept]) == ["B"]
+    assert choose(phones, [kept, "B", "A"]) == ["B", "A"], "one phone is not two"
+    with pytest.raises(DeviceError, match="not attached; found: A, B") as caught:
+        choose(phones, [hidden("C")])
+    assert "the run was made for" in caught.value.cure
+
+
+def test_a_command_is_kept_without_serial_numbers():
+    typed = ["optimize", "--serial", "R58M", "--serial=-X", "--model", "R58M.py"]
+    kept = without(typed, ["R58M", "-X"])
+    assert kept == ["optimize", "--serial", hidden("R58M"), f"--serial={hidden('-X')}", "--model", "R58M.py"]
+    assert without(typed, []) == typed
+
+
 @pytest.mark.parametrize("state", ["unauthorized", "offline"])
 def test_states_as_the_real_adb_gives_them(tmp_path, state):
     faults = Faults(**{state: True})
