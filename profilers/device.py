@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 from profilers.measurement import Device
@@ -20,7 +21,20 @@ def _first(path: str, key: str) -> str:
 def cpu_name() -> str:
     """The processor's name as the system gives it."""
     info = "/proc/cpuinfo"
-    return _first(info, "model name") or _first(info, "Hardware") or platform.processor() or platform.machine()
+    named = _first(info, "model name") or _first(info, "Hardware") or _apple_chip()
+    return named or platform.processor() or platform.machine()
+
+
+def _apple_chip() -> str:
+    if platform.system() != "Darwin":
+        return ""
+    try:
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return asked.stdout.strip()
 
 
 def memory_mib() -> float | None:

@@ -1,4 +1,4 @@
-"""Run a converted file: LiteRT and ExecuTorch behind one interface. torch is imported only for ExecuTorch."""
+"""Run a converted file: LiteRT, ExecuTorch and, on a Mac, Core ML. torch is imported only for ExecuTorch."""
 
 import importlib
 import importlib.metadata
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from profilers.apple.core_ml import CoreMLSession, core_ml
 from profilers.errors import MeasurementError, RuntimeNotInstalled
 
 Array = npt.NDArray[Any]
@@ -187,8 +188,12 @@ def _executorch() -> tuple[Any, Any, str]:
     return torch, library, importlib.metadata.version("executorch")
 
 
-OPENERS: dict[str, Callable[[Path, int], Session]] = {"litert": LiteRTSession, "executorch": ExecuTorchSession}
-PRELOAD: dict[str, Callable[[], object]] = {"litert": _litert, "executorch": _executorch}
+OPENERS: dict[str, Callable[[Path, int], Session]] = {
+    "litert": LiteRTSession,
+    "executorch": ExecuTorchSession,
+    "coreml": CoreMLSession,
+}
+PRELOAD: dict[str, Callable[[], object]] = {"litert": _litert, "executorch": _executorch, "coreml": core_ml}
 
 
 def preload(format: str) -> None:
@@ -209,7 +214,7 @@ def open_session(path: Path | str, format: str, threads: int = 1) -> Session:
         )
     if threads < 1:
         raise MeasurementError(f"threads must be 1 or more, got {threads}")
-    if not path.is_file():
+    if not (path.is_dir() if format == "coreml" else path.is_file()):
         raise MeasurementError(f"{path} does not exist", "convert the model first")
     return OPENERS[format](path, threads)
 

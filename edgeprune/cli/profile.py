@@ -23,6 +23,12 @@ How it holds out, and where the time goes with Google's own program:
 
   edgeprune profile model.tflite --target android --runner benchmark_model --binary ./benchmark_model --per-op
 
+Core ML: on a Mac, and a script to take to one from anywhere else:
+
+  edgeprune profile runs/demo --target mac
+
+  edgeprune profile runs/demo --target ios -o bench
+
 [bold]Exit codes[/bold]: 0 done, 2 usage, 3 a delegate or runner that is not there, 4 --latency not met, 5 device
 """
 _WHERE, _HOW, _OUT = "Where", "How", "Output"
@@ -31,9 +37,11 @@ _WHERE, _HOW, _OUT = "Where", "How", "Output"
 def profile(
     files: Annotated[
         list[Path],
-        typer.Argument(help="A run directory, or .tflite and .pte files.", show_default=False, metavar="FILE|RUN..."),
+        typer.Argument(
+            help="A run directory, or .tflite, .pte, .mlpackage files.", show_default=False, metavar="FILE|RUN..."
+        ),
     ],
-    target: Annotated[str, typer.Option(help="host or android.", rich_help_panel=_WHERE)] = "host",
+    target: Annotated[str, typer.Option(help="host, android, mac or ios.", rich_help_panel=_WHERE)] = "host",
     serial: Annotated[
         list[str] | None, option("--serial", help="Phone; may be repeated: side by side.", panel=_WHERE, metavar="S")
     ] = None,
@@ -63,6 +71,9 @@ def profile(
         str | None, option("--latency", help="Compare with a budget: 20ms, p90:20ms.", panel=_HOW, metavar="BUDGET")
     ] = None,
     wait: Annotated[str, typer.Option(help="Longest wait for a cool, charged phone.", rich_help_panel=_HOW)] = "10min",
+    output: Annotated[
+        Path | None, option("-o", "--output", help="Folder for --target ios (bench_ios).", panel=_OUT, metavar="DIR")
+    ] = None,
     json: Annotated[bool, option("--json", help="Everything, samples too, as JSON on stdout.", panel=_OUT)] = False,
 ) -> None:
     """Measure latency and memory of converted files: fresh processes, in turns, every sample kept."""
@@ -70,7 +81,7 @@ def profile(
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        _run(given)
+        (_write if target == "ios" else _run)(given)
 
 
 def _run(given: dict[str, Any]) -> None:
@@ -79,7 +90,7 @@ def _run(given: dict[str, Any]) -> None:
     from edgeprune.profiling.subjects import read_subjects
 
     order = Order.read(**{key: value for key, value in given.items() if key not in ("files", "runtime", "json")})
-    subjects = read_subjects(given["files"], given["runtime"])
+    subjects = read_subjects(given["files"], given["runtime"], apple=order.target == "mac")
     with make_progress() as progress:
         found = order.carry_out(subjects, progress)
     if given["json"]:
@@ -92,3 +103,31 @@ def _run(given: dict[str, Any]) -> None:
         Console().print(found.render())
     if found.missed:
         raise typer.Exit(4)
+
+
+def _write(given: dict[str, Any]) -> None:
+    """Nothing is measured for iOS from here: a folder is written that is taken to a Mac."""
+    from edgeprune.errors import UsageError
+    from edgeprune.profiling.ios import SCRIPT, write_bench
+    from edgeprune.profiling.subjects import read_subjects
+
+    meant = {"files", "target", "output", "json"}
+    defaults = {"runner": "native", "delegate": "cpu", "threads": "1", "wait": "10min"}
+    extra = [key for key, value in given.items() if key not in meant and value and value != defaults.get(key)]
+    if extra:
+        name = extra[0].replace("_", "-")
+        raise UsageError(
+            f"--{name} means nothing with --target ios.", f"Leave it out; {SCRIPT} has options of its own."
+        )
+    folder = write_bench(read_subjects(given["files"], apple=True), given["output"] or Path("bench_ios"))
+    if given["json"]:
+        import json
+
+        typer.echo(json.dumps({"schema_version": "1.0", "folder": str(folder), "script": SCRIPT, "measurements": []}))
+        return
+    typer.echo(
+        f"{folder}: not measured; Core ML runs on macOS only. Take the folder to a Mac, then\n"
+        f"  python3 {SCRIPT}                                # there, on the Mac itself\n"
+        f"  python3 {SCRIPT} --device iphone --team TEAM    # there, on the iPhone attached to it\n"
+        "  edgeprune measurements import measurements.jsonl     # here, with the file that it wrote"
+    )

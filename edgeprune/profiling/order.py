@@ -15,6 +15,7 @@ from edgeprune.progress import Progress
 from edgeprune.quantity import Limit, parse_limit
 from edgeprune.targets.host import HostTarget
 from edgeprune.targets.target import P90_RUNS, Target
+from profilers.apple.core_ml import core_ml
 from profilers.protocol import FULL, QUICK, Protocol
 from profilers.store import Store
 
@@ -112,16 +113,23 @@ class Order:
         per_op: bool = False,
         latency: str | None = None,
         wait: str = "10min",
+        output: Path | None = None,
     ) -> "Order":
-        """Raises UsageError for what cannot be read or does not fit, EnvironmentProblem for a missing delegate."""
-        _one_of("--target", target, ("host", "android"))
+        """Raises UsageError for what cannot be read or does not fit, EnvironmentProblem for what is not here."""
+        _one_of("--target", target, ("host", "android", "mac", "ios"))
+        if output is not None:
+            raise UsageError(
+                "--output is for --target ios, which writes a folder.", "Use --json to keep what is found."
+            )
         _one_of("--runner", runner, ("native", "app", *OFFICIAL))
         _one_of("--delegate", delegate, ("cpu", "gpu"))
         only_phone = {"--serial": serial, "--cores": cores, "--binary": binary, "--runner": runner != "native"}
         for name, value in only_phone.items():
-            if target == "host" and value:
+            if target != "android" and value:
                 raise UsageError(f"{name} is for phones.", "Add --target android.")
-        if target == "host" and delegate != "cpu":
+        if target == "mac":
+            _check_mac(threads)
+        if target != "android" and delegate != "cpu":
             raise EnvironmentProblem(f"There is no {delegate} delegate on this machine.", "Use --delegate cpu.")
         if (binary is None) != (runner not in OFFICIAL):
             raise UsageError("--binary goes with --runner benchmark_model or executor_runner.", "Give both.")
@@ -168,7 +176,7 @@ class Order:
             stations = self._stations(progress, stack) if self.target == "android" else []
 
             def targets(threads: int) -> list[Target]:
-                if self.target == "host":
+                if self.target != "android":
                     return [HostTarget(threads, self.protocol)]
                 from edgeprune.targets.phones import PhoneTarget, cores_named
 
@@ -225,6 +233,13 @@ class Order:
                         )
                     )
         return told
+
+
+def _check_mac(threads: str) -> None:
+    """Raise where there is no Core ML: before a file is looked at."""
+    core_ml()
+    if threads != "1":
+        raise UsageError("--threads means nothing with --target mac: Core ML chooses them.", "Leave it out.")
 
 
 def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:

@@ -100,8 +100,8 @@ def test_missing_file_and_wrong_format(tmp_path: Path) -> None:
             worker.load("m", tmp_path / "none.tflite", "litert", 1)
         with pytest.raises(MeasurementError, match=r"text\.tflite is not a LiteRT model"):
             worker.load("m", tmp_path / "text.tflite", "litert", 1)
-        with pytest.raises(MeasurementError, match="coreml") as caught:
-            worker.load("m", tmp_path / "text.tflite", "coreml", 1)
+        with pytest.raises(MeasurementError, match="onnx") as caught:
+            worker.load("m", tmp_path / "text.tflite", "onnx", 1)
     assert "executorch, litert" in caught.value.cure
 
 

@@ -1,0 +1,1 @@
+"""Core ML: measured on a Mac, or by a script that is taken to one."""
