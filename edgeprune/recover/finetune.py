@@ -29,11 +29,11 @@ Rate = Callable[[int, int], float]
 class Companion(Protocol):
     """What acts while a network trains: masks that prune gradually, a penalty on some parameters."""
 
-    def before_step(self, step: int, steps: int, optimizer: torch.optim.SGD) -> None:
-        """After the gradients of step 1..steps were computed, before the weights move."""
+    def before_step(self, step: int) -> None:
+        """After the gradients of that step (from 1) were computed, before the weights move."""
         ...
 
-    def after_step(self, step: int, steps: int, optimizer: torch.optim.SGD) -> None:
+    def after_step(self, step: int, optimizer: torch.optim.SGD) -> None:
         """After the weights have moved."""
         ...
 
@@ -169,10 +169,10 @@ def finetune(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 if companion is not None:
-                    companion.before_step(step, steps, optimizer)
+                    companion.before_step(step)
                 optimizer.step()
                 if companion is not None:
-                    companion.after_step(step, steps, optimizer)
+                    companion.after_step(step, optimizer)
                 schedule.step()
                 total_loss, count = total_loss + value, count + 1
                 if on_step is not None:
