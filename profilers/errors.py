@@ -34,4 +34,8 @@ class ConnectionLost(DeviceError):
 
 
 class ScriptFailed(DeviceError):
-    """A command on the phone ended with an exit code other than 0."""
+    """A command on the phone ended with an exit code other than 0: `code`."""
+
+    def __init__(self, message: str, cure: str = "", code: int = 1) -> None:
+        super().__init__(message, cure)
+        self.code = code

@@ -134,7 +134,7 @@ class Phone:
         code = self.converse(script, lines.append, silence_s=timeout_s)
         if code:
             said = "\n".join(lines[-TAIL_LINES:])
-            raise ScriptFailed(f"A command on the phone ended with exit code {code}: {said}", "")
+            raise ScriptFailed(f"A command on the phone ended with exit code {code}: {said}", "", code)
         return "\n".join(lines)
 
     def converse(self, script: str, on_line: Callable[[str], None], *, silence_s: float) -> int:

@@ -194,7 +194,8 @@ class AppRunner:
         self._dropped |= {_model(artifact) for artifact in artifacts}
 
     def recover(self) -> None:
-        """Stop the app."""
+        """Stop the app and the script that waits for it."""
+        self._folder.end_all()
         self.phone.run(f"am force-stop {PACKAGE}")
 
     def run(self, turns: Sequence[Turn], on_report: OnReport | None = None) -> list[Report]:

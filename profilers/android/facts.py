@@ -137,11 +137,11 @@ def parse_facts(serial: str, text: str) -> Facts:
         model=told["ro.product.model"],
         soc=_soc(told),
         android=told["ro.build.version.release"],
-        sdk=int(told["ro.build.version.sdk"] or 0),
+        sdk=_whole(told["ro.build.version.sdk"]),
         abis=tuple(filter(None, (told["ro.product.cpu.abilist"] or told["ro.product.cpu.abi"]).split(","))),
         build=told["ro.build.fingerprint"],
         kernel=told.get("kernel", ""),
-        clusters=_clusters([value.split() for key, value in pairs if key == "cpu"]),
+        clusters=_clusters([value.split() for key, value in pairs if key == "cpu" and re.match(r"\d", value)]),
         memory_mib=round(int(memory[0]) / 1024, 1) if memory else None,
         free_mib=_free_mib(told.get("free", "")),
         emulated=told[EMULATED] not in ("", "0", "false"),
@@ -156,12 +156,19 @@ def _soc(told: Mapping[str, str]) -> str:
 
 def _clusters(cores: list[list[str]]) -> tuple[Cluster, ...]:
     found: dict[tuple[int, int], list[int]] = {}
-    for core, khz, capacity in cores:
-        found.setdefault((int(khz) // 1000, int(capacity)), []).append(int(core))
+    for core, *speeds in cores:
+        khz, capacity = (_whole(word) for word in (*speeds, "", "")[:2])
+        found.setdefault((khz // 1000, capacity), []).append(_whole(core))
     return tuple(
         Cluster(tuple(sorted(numbers)), mhz, capacity)
         for (mhz, capacity), numbers in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))
     )
+
+
+def _whole(text: str) -> int:
+    """The number that a text begins with, 0 without one: phones tell the oddest things."""
+    number = re.match(r"\d+", text)
+    return int(number[0]) if number else 0
 
 
 def _free_mib(df: str) -> float | None:
@@ -174,7 +181,7 @@ def parse_cores(text: str, clusters: tuple[Cluster, ...]) -> tuple[int, ...]:
     """Cores by "big", "little" or a hexadecimal mask. Raises ValueError saying what is allowed."""
     if text in ("big", "little"):
         if len(clusters) < 2:
-            raise ValueError(f"--cores {text}: all cores of this phone are alike")
+            raise ValueError(f"--cores {text}: all cores of this phone are alike: leave it out")
         if text == "little":
             return clusters[0].cores
         return tuple(sorted(core for cluster in clusters[1:] for core in cluster.cores))

@@ -5,6 +5,7 @@ A name given by a user never reaches the phone: files are called by their SHA-25
 
 import fcntl
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,30 @@ from profilers.errors import DeviceError, MeasurementError, ScriptFailed
 from profilers.store import default_path
 
 ROOT = "/data/local/tmp/edgeprune"
-# What an earlier measuring left that was cut off: its processes are ended, its files removed.
-_CLEAN = f"""mkdir -p {ROOT} && cd {ROOT} || exit 1
+# `group FOLDER`: the process group that a script noted there, if one of its processes still names the folder: by now
+# the number alone may be another's. In stat behind the name: state, parent, group.
+_GROUP = """group() {
+  noted=$(cat "$1/group" 2>/dev/null) || return
+  for place in $(grep -l "${1##*/}" /proc/[0-9]*/cmdline 2>/dev/null); do
+    read -r stat 2>/dev/null < ${place%/cmdline}/stat || continue
+    set -- "$1" ${stat##*) }
+    [ "$4" = "$noted" ] && echo "$noted" && return
+  done
+}
+"""
+BUSY = 3
+# What an earlier measuring of this computer left that was cut off: its processes are ended, its files removed. Those of
+# another computer are left alone, or removed a day later; if something runs there, the phone is busy.
+_CLEAN = f"""{_GROUP}mkdir -p {ROOT} && cd {ROOT} || exit 1
 for old in run-*; do
   [ -d "$old" ] || continue
-  group=$(cat "$old/group" 2>/dev/null)
-  [ -n "$group" ] && grep -q "$old" /proc/$group/cmdline 2>/dev/null && kill -9 -$group
+  running=$(group "$old")
+  case "$old" in
+    run-{{owner}}-*) ;;
+    *) [ -z "$running" ] || exit {BUSY}
+       [ -n "$(find "$old" -maxdepth 0 -mtime +0)" ] || continue;;
+  esac
+  [ -z "$running" ] || kill -9 -$running 2>/dev/null
   rm -rf "$old"
 done
 """
@@ -35,7 +54,7 @@ class Folder:
 
     def __init__(self, phone: Phone) -> None:
         self.phone = phone
-        self.name = f"run-{uuid.uuid4().hex[:12]}"
+        self.name = f"run-{owner()}-{uuid.uuid4().hex[:12]}"
         self.path = f"{ROOT}/{self.name}"
         self._there: dict[str, str] = {}  # name on the phone -> SHA-256
         self._dropped: set[str] = set()  # names that the next script removes
@@ -65,8 +84,13 @@ class Folder:
         """Clean up after earlier measurings and make the folder. Raises DeviceError."""
         self._there.clear()
         try:
-            self.phone.run(f"{_CLEAN}mkdir {self.path}")
+            self.phone.run(_CLEAN.replace("{owner}", owner()) + f"mkdir {self.path}")
         except ScriptFailed as error:
+            if error.code == BUSY:
+                raise DeviceError(
+                    f"Another computer measures on phone {self.phone.serial}.",
+                    "Wait for it to end: two at once disturb each other.",
+                ) from error
             said = error.message.rpartition(": ")[2]
             raise DeviceError(
                 f"No folder can be made on phone {self.phone.serial}: {ROOT}: {said}",
@@ -106,6 +130,15 @@ class Folder:
                 del self._there[name]
             self._dropped = set()
         return head + script
+
+    def end_all(self) -> None:
+        """End what a script left running here. Raises DeviceError."""
+        self.phone.run(f'{_GROUP}left=$(group {self.path}); [ -z "$left" ] || kill -9 -$left; true')
+
+
+def owner() -> str:
+    """This computer and its store of measurements, in 8 hex digits: whose folders on a phone are ours."""
+    return digest(f"{socket.gethostname()} {default_path()}")[:8]
 
 
 def push_as(phone: Phone, files: Mapping[str, Path], folder: str) -> None:

@@ -194,7 +194,7 @@ class NativeRunner:
 
     def recover(self) -> None:
         """End what an interrupted script left running."""
-        self.phone.run(f"kill -9 -$(cat {self.folder.path}/group) 2>/dev/null; true")
+        self.folder.end_all()
 
     def run(self, turns: Sequence[Turn], on_report: OnReport | None = None) -> list[Report]:
         """One process a turn, all in one script. Raises DeviceError, MeasurementError."""

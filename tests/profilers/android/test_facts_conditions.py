@@ -49,6 +49,13 @@ def test_a_phone_is_read_and_its_serial_stays_here():
     assert len(device.serial_sha256) == 16
 
 
+def test_odd_answers_are_no_reason_to_stop():
+    odd = PIXEL.replace("sdk]: [34]", "sdk]: [VanillaIceCream]").replace("cpu=6 2802000 1024", "cpu=6 <unsupported> x")
+    found = parse_facts("A", odd.replace("cpu=7 2802000 1024", "cpu=7") + "cpu=\n")
+    assert (found.sdk, found.cores) == (0, 8)
+    assert found.clusters[0] == Cluster((6, 7), 0, 0), "what it does not tell is 0"
+
+
 def test_the_fingerprint_is_one_of_the_model_and_never_that_of_an_emulated_phone():
     pixel = parse_facts("A", PIXEL)
     assert parse_facts("B", PIXEL).fingerprint() == pixel.fingerprint()

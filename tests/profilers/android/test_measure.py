@@ -1,7 +1,10 @@
 """Measuring with the native runner on the emulated phone: what a measurement holds, rounds, probes, self-check."""
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from converters.artifact import Artifact
 from profilers.android.adb import OWN_GROUP
 from profilers.android.bench import PhoneBench
 from profilers.android.facts import read_facts
-from profilers.android.folder import ROOT
+from profilers.android.folder import ROOT, owner
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import compare, measure
 from profilers.android.native_runner import NativeRunner
@@ -160,16 +163,61 @@ def test_one_measuring_at_a_time(station: Station) -> None:
 
 
 def test_what_an_earlier_measuring_left_is_ended(station: Station, phone: Phone) -> None:
-    left = f"{ROOT}/run-0123456789ab"
-    phone.path(left).mkdir()
-    code = f"echo {OWN_GROUP} > {left}/group; : {left}; while true; do sleep 1; done"
-    orphan = subprocess.Popen(["adb", "-s", phone.address, "shell", code])
-    while not phone.path(f"{left}/group").exists() or not phone.path(f"{left}/group").read_text().strip():
-        pass
-    station.runner.folder.renew()  # type: ignore[attr-defined]
-    orphan.wait(timeout=10)
+    left = f"{ROOT}/run-{owner()}-0123456789ab"
+    with orphan(phone, left):
+        station.runner.folder.renew()  # type: ignore[attr-defined]
     assert phone.running() == []
     assert not phone.path(left).exists()
+
+
+@contextmanager
+def orphan(phone: Phone, folder: str) -> Iterator[None]:
+    """Something runs in a folder of the phone; it has ended in the end."""
+    phone.path(folder).mkdir()
+    code = f": {folder}; echo {OWN_GROUP} > {folder}/group; echo begun; while true; do sleep 1; done"
+    with subprocess.Popen(["adb", "-s", phone.address, "shell", code], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        try:
+            yield
+            running.wait(timeout=10)
+        finally:
+            running.kill()
+
+
+def test_the_folder_of_another_computer_is_left_alone_and_its_work_waited_for(station: Station, phone: Phone) -> None:
+    folder = station.runner.folder  # type: ignore[attr-defined]
+    other = f"{ROOT}/run-01234567-0123456789ab"
+    phone.path(other).mkdir()
+    folder.renew()
+    assert phone.path(other).exists()
+    os.utime(phone.path(other), (0, 0))
+    folder.renew()
+    assert not phone.path(other).exists(), "what nobody has touched for a day"
+    with orphan(phone, other):
+        with pytest.raises(DeviceError, match="Another computer measures on phone"):
+            folder.renew()
+        assert phone.path(other).exists()
+        assert phone.running() != []
+        phone.unplug()
+
+
+def test_a_phone_that_came_back_ends_only_what_is_ours(station: Station, phone: Phone) -> None:
+    folder = station.runner.folder  # type: ignore[attr-defined]
+    stranger = subprocess.Popen(
+        ["adb", "-s", phone.address, "shell", "echo begun; exec sleep 1000"], stdout=subprocess.PIPE
+    )
+    assert stranger.stdout is not None
+    stranger.stdout.readline()
+    phone.path(folder.path).rmdir()
+    with orphan(phone, folder.path):
+        station.runner.recover()
+    phone.path(f"{folder.path}/group").write_text("1\n")
+    station.runner.recover()
+    left = {process.arguments[-2:] for process in phone.running() if "sleep" in process.arguments}
+    assert left == {("sleep", "1000")}
+    stranger.kill()
+    stranger.communicate()
 
 
 @pytest.mark.parametrize(
