@@ -15,7 +15,7 @@ from edgeprune.errors import UsageError
 SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped", "flap")
 ALLOCATIONS = ("latency", "uniform", "global", "adaptive", "pq-index", "precropping")
 SCHEDULES = ("one_shot", "at_init", "gradual", "granet", "sap", "mask-sparsity")
-RECOVERIES = ("finetune", "closed-form", "perp", "bias")
+RECOVERIES = ("finetune", "closed-form", "perp", "bias", "kept-data")
 
 
 class _Part(BaseModel):

@@ -5,6 +5,7 @@ from typing import Any
 
 from edgeprune.recover.bias import BiasCompensation
 from edgeprune.recover.closed_form import ClosedForm
+from edgeprune.recover.kept_data import KeptData
 from edgeprune.recover.perp import Perp
 from edgeprune.recover.plain import Finetune
 
@@ -15,6 +16,7 @@ RECOVERIES: dict[str, Callable[..., Any]] = {
     "closed-form": ClosedForm,
     "perp": Perp,
     "bias": BiasCompensation,
+    "kept-data": KeptData,
 }
 
 __all__ = ["RECOVERIES"]

@@ -45,10 +45,12 @@ def test_normalised_scores_do_not_depend_on_scale() -> None:
 
 
 def test_z_scores_are_compared_as_they_are() -> None:
-    """Group a: 1 to 64. Group b: 31 times 0 and one 1, so z is about -0.18 and 5.57: it stays beside a's upper half."""
+    """Group b: 31 zeros and a one, whose z-scores -0.18 and 5.57 have no zero at the bottom, as over the mean."""
     scores = {"a": torch.arange(64.0), "b": torch.cat([torch.zeros(31), torch.ones(1)])}
     z = standardise(scores["b"])
     assert float(z[0]) == pytest.approx(-1 / 31**0.5)
     assert float(z[-1]) == pytest.approx(31**0.5)
     assert global_(scores, MENUS, channels, 40, standardise) == {"a": 32, "b": 8}
-    assert global_(scores, MENUS, channels, 64, standardise) != {"a": 32, "b": 32}
+    assert global_(scores, MENUS, channels, 64, standardise) == {"a": 32, "b": 32}
+    assert global_(scores, MENUS, channels, 64)["b"] == 8
+    assert standardise(torch.ones(3)).tolist() == [0, 0, 0]
