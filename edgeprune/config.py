@@ -13,6 +13,7 @@ Target = Literal["host", "android", "ios"]
 Runtime = Literal["litert", "executorch"]
 ALL_FORMATS = ("litert", "executorch", "coreml")
 MULTIPLES = (8, 4)
+MAX_THREADS = 64
 _LIMITS: tuple[Kind, ...] = ("latency", "memory", "file_size", "macs")
 
 
@@ -77,7 +78,7 @@ class Config(BaseModel):
     min_channels: int = Field(1, ge=1, description="no channel group gets narrower than this")
     max_ratio: float = Field(1.0, ge=0, le=1, description="largest share of a group's channels that may be removed")
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
-    threads: int = Field(1, ge=1, description="threads of the runtime")
+    threads: int = Field(1, ge=1, le=MAX_THREADS, description="threads of the runtime")
     serial: list[str] = Field(default_factory=list, description="phones that it has to be fast on (default: the only)")
     runner: Literal["native", "app"] = Field("native", description="who runs the files on a phone")
     cores: str | None = Field(None, description="a phone's cores: big, little or a hexadecimal mask")

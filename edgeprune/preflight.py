@@ -40,9 +40,12 @@ def _check_target(config: Config) -> None:
 
 def _check_phones(config: Config) -> None:
     """Raise DeviceError unless the phones that are meant are there and ready; their runners have to be there, too."""
+    from edgeprune.targets.cores import check_cores
     from profilers.android.bundle import find_bundles
     from profilers.android.devices import open_phones
 
+    if config.cores is not None:
+        check_cores(config.cores)
     open_phones(config.serial)
     if config.runner == "native":
         find_bundles()

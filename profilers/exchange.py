@@ -83,7 +83,7 @@ def take_in(store: Store, lines: Sequence[str]) -> TakenIn:
 
 
 def listing(store: Store) -> list[dict[str, Any]]:
-    """One row a measurement, oldest first: device, file's hash, runtime, threads, median (ms), kind, time."""
+    """One row a measurement, oldest first: device, file's name and hash, runtime, threads, median (ms), kind, time."""
     with store.connection() as connection:
         rows = connection.execute("SELECT device, measurement FROM measurement ORDER BY id").fetchall()
     found = []
@@ -93,6 +93,7 @@ def listing(store: Store) -> list[dict[str, Any]]:
             {
                 "fingerprint": fingerprint,
                 "device": one.device.name,
+                "name": one.name,
                 "sha256": one.artifact_sha256,
                 "runtime": f"{one.device.runtime} {one.device.runtime_version}",
                 "threads": one.device.threads,
@@ -135,6 +136,8 @@ def _read(number: int, line: str) -> dict[str, Any]:
                 raise ValueError("a layer cost is not a number of milliseconds")
             if not isinstance(entry["threads"], int) or not isinstance(cost["measured_at"], str):
                 raise ValueError("threads or measured_at is of another type")
+    except json.JSONDecodeError as error:
+        raise BadLine(number, f"is no JSON ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadLine(number, f"{type(error).__name__}: {error}") from error
     return entry

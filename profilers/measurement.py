@@ -52,6 +52,7 @@ class Measurement:
     Units: `samples_ms`, `load_ms`, `first_ms` in ms, `peak_memory_mib` in MiB (growth of the peak resident set of that
     process above its level before the model was loaded). `flags` says in words what makes the numbers doubtful
     ("unstable: IQR is 14 % of the median"). `kind` is "emulated" for an emulated phone: never shown as a phone's.
+    `name` is that of the file, for people: what was measured is the file with this hash.
     """
 
     artifact_sha256: str
@@ -65,6 +66,7 @@ class Measurement:
     conditions_after: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     kind: Kind = "measured"
+    name: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -38,6 +38,6 @@ class Protocol:
 
 FULL = Protocol()
 QUICK = Protocol(
-    warmup_runs=3, warmup_seconds=0.0, min_runs=30, min_seconds=0.0, max_runs=30, max_seconds=20.0, burst_runs=(3, 15)
+    warmup_runs=3, warmup_seconds=0.0, min_runs=30, min_seconds=0.0, max_runs=30, max_seconds=20.0, burst_runs=(3, 5)
 )
 BENCH = Protocol(warmup_runs=5, warmup_seconds=0.1, warmup_max_seconds=5.0, burst_seconds=0.005, burst_runs=(5, 50))

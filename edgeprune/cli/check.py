@@ -65,9 +65,11 @@ def _run(run: Path, changes: dict[str, Any], drop: float, accuracy: bool, as_jso
 
         typer.echo(json.dumps(found.to_json(), indent=2))
         return found.passed
+    from edgeprune.report.text import quantity
+
     console = Console()
     for r in found.requirements:
-        shown = "not measured" if r.achieved is None else f"{r.achieved:.4g} of at most {r.limit:.4g} {r.unit}"
+        shown = f"{quantity(r.achieved, r.unit)} of at most {quantity(r.limit, r.unit)}"
         where = f" on {r.device}" if r.device else ""
         _line(console, bool(r.met), f"{r.kind.replace('_', ' ')} {r.asked}: {shown} ({r.source}){where}, {r.note}")
     if found.accuracy is not None:

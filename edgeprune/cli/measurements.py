@@ -37,10 +37,14 @@ def export(
     from edgeprune.cli.failure import reported
 
     with reported(json):
+        from edgeprune.errors import UsageError
         from edgeprune.files import write_text
         from profilers.exchange import dump
         from profilers.store import Store
 
+        if not file.absolute().parent.is_dir() or file.is_dir():
+            problem = f"{file} is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+            raise UsageError(f"Nothing was written: {problem}.", "Give a file in a folder that is there.")
         lines = list(dump(Store()))
         write_text(file, "".join(line + "\n" for line in lines))
         _tell(json, f"{len(lines)} lines written to {file}", {"lines": len(lines)})
@@ -58,14 +62,17 @@ def import_(
         from profilers.exchange import BadLine, take_in
         from profilers.store import Store
 
+        cure = "Give a file that `edgeprune measurements export FILE` wrote."
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file} cannot be read: {error}", "Give a file that `export` wrote.") from error
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror}.", cure) from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{file} is no text.", cure) from error
         try:
             counts = take_in(Store(), text.splitlines())
         except BadLine as error:
-            raise UsageError(f"{file}, line {error.number}: {error}", "Nothing was taken in. Export again.") from error
+            raise UsageError(f"{file}, line {error.number}: {error}", f"Nothing was taken in. {cure}") from error
         words = (
             f"{counts.measurements} measurements, {counts.layers} layer costs taken in, {counts.known} known already"
         )
@@ -99,11 +106,13 @@ def _list(as_json: bool) -> None:
     from edgeprune.report.text import significant
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("device", overflow="fold")
-    for column in ("file", "runtime", "threads", "median ms", "kind", "when"):
-        table.add_column(column, no_wrap=column != "runtime")
+    for column in ("device", "file", "runtime"):
+        table.add_column(column, overflow="fold")
+    for column in ("threads", "median ms", "kind", "when (UTC)"):
+        table.add_column(column)
     for row in rows:
         median = significant(row["median_ms"])
-        cells = (row["sha256"][:10], row["runtime"], str(row["threads"]), median, row["kind"], (row["when"] or "")[:10])
-        table.add_row(Text(row["device"]), *cells)
+        when = (row["when"] or "")[:16].replace("T", " ")
+        cells = (row["runtime"], str(row["threads"]), median, row["kind"], when)
+        table.add_row(Text(row["device"]), Text(row["name"] or row["sha256"][:10]), *cells)
     Console().print(table if rows else "Nothing was measured yet.")

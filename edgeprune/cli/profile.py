@@ -90,6 +90,7 @@ def _run(given: dict[str, Any]) -> None:
     from edgeprune.profiling.subjects import read_subjects
 
     order = Order.read(**{key: value for key, value in given.items() if key not in ("files", "runtime", "json")})
+    _check_there(given["files"])
     subjects = read_subjects(given["files"], given["runtime"], apple=order.target == "mac")
     with make_progress() as progress:
         found = order.carry_out(subjects, progress)
@@ -131,3 +132,13 @@ def _write(given: dict[str, Any]) -> None:
         f"  python3 {SCRIPT} --device iphone --team TEAM    # there, on the iPhone attached to it\n"
         "  edgeprune measurements import measurements.jsonl     # here, with the file that it wrote"
     )
+
+
+def _check_there(files: list[Path]) -> None:
+    from edgeprune.errors import UsageError
+
+    absent = [str(file) for file in files if not file.exists()]
+    if absent:
+        runs = ", ".join(sorted(str(result.parent) for result in Path("runs").glob("*/result.json")))
+        cure = f"Finished runs here: {runs}." if runs else "Give a .tflite, a .pte, or the directory of a finished run."
+        raise UsageError(f"There is no {' and no '.join(absent)}.", cure)

@@ -106,7 +106,9 @@ def make_progress() -> Iterator[Progress]:
         BarColumn(bar_width=16),
         TextColumn("{task.fields[text]}", markup=False),
         TimeElapsedColumn(),
+        TextColumn("so far,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with _stopped() as check, Bars(*columns, console=console, transient=True) as bars:
         progress = _BarProgress(bars, check)

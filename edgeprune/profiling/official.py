@@ -40,7 +40,7 @@ def ask(
     delegate: str,
 ) -> Told:
     """Run the program on one phone. Raises DeviceError, MeasurementError, RuntimeNotInstalled, UsageError."""
-    from edgeprune.targets.phones import cores_named
+    from edgeprune.targets.cores import cores_named
 
     facts = read_facts(phone)
     summary = run_official(

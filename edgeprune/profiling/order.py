@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from converters.artifact import Artifact
+from edgeprune.config import MAX_THREADS
 from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.pipeline.judge import upper_end
 from edgeprune.profiling.profile import Row, profile
 from edgeprune.profiling.sustained import Sustained, sustain
 from edgeprune.progress import Progress
 from edgeprune.quantity import Limit, parse_limit
+from edgeprune.targets.cores import check_cores
 from edgeprune.targets.host import HostTarget
 from edgeprune.targets.target import P90_RUNS, Target
 from profilers.apple.core_ml import core_ml
@@ -35,7 +38,11 @@ class Found:
     @property
     def over(self) -> list[Row]:
         """Rows whose latency, at the upper end of its interval, is above the budget."""
-        return [row for row in self.rows if self.budget is not None and _upper(row, self.budget) > self.budget.value]
+        return [
+            row
+            for row in self.rows
+            if self.budget is not None and upper_end(self.budget.statistic, row.measurement.latency) > self.budget.value
+        ]
 
     @property
     def missed(self) -> bool:
@@ -66,17 +73,11 @@ class Found:
         if self.budget is not None:
             for row in self.rows:
                 verdict = "not met" if row in self.over else "met"
-                shown = f"{_upper(row, self.budget):.4g} ms at the end of its 95 % interval, {row.measurement.kind}"
+                end = upper_end(self.budget.statistic, row.measurement.latency)
+                shown = f"{end:.4g} ms at the end of its 95 % interval, {row.measurement.kind}"
                 where = f"{row.file}, {row.threads} thread(s), {row.target}"
                 parts.append(Text(f"{where}: {self.budget.text} {verdict}, {shown}"))
         return Group(*parts)
-
-
-def _upper(row: Row, budget: Limit) -> float:
-    latency = row.measurement.latency
-    interval = latency.p90_ci95 if budget.statistic == "p90" else latency.ci95
-    assert interval is not None
-    return interval[1]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Order:
         for name, value in only_phone.items():
             if target != "android" and value:
                 raise UsageError(f"{name} is for phones.", "Add --target android.")
+        if cores is not None:
+            check_cores(cores)
         if target == "mac":
             _check_mac(threads)
         if target != "android" and delegate != "cpu":
@@ -178,7 +181,8 @@ class Order:
             def targets(threads: int) -> list[Target]:
                 if self.target != "android":
                     return [HostTarget(threads, self.protocol)]
-                from edgeprune.targets.phones import PhoneTarget, cores_named
+                from edgeprune.targets.cores import cores_named
+                from edgeprune.targets.phones import PhoneTarget
 
                 return [
                     PhoneTarget(station, threads, cores_named(self.cores, station.facts.clusters), self.protocol)
@@ -249,8 +253,9 @@ def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:
 
 def _thread_counts(text: str) -> tuple[int, ...]:
     counts = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
-    if not all(1 <= count <= 64 for count in counts):
-        raise UsageError(f"--threads {text!r} cannot be read.", "Write it like 1 or 1,4.")
+    if not all(1 <= count <= MAX_THREADS for count in counts):
+        cure = f"Give counts from 1 to {MAX_THREADS}, like 1 or 1,4."
+        raise UsageError(f"--threads {text!r} is not a list of thread counts.", cure)
     return tuple(dict.fromkeys(counts))
 
 

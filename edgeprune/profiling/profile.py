@@ -1,7 +1,7 @@
 """Measure files on targets: every thread count in turn, phones side by side; all of it goes to the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from converters.artifact import Artifact
@@ -59,8 +59,15 @@ def profile(
                 measured = target.measure(artifacts, memory=memory, on_progress=told)
                 found = [Row(name, target.name, count, measured[name]) for name in names]
             if store is not None:
-                store.put_measurements(target.fingerprint(), [row.measurement for row in found])
+                named = [replace(row.measurement, name=_name(artifacts[row.file])) for row in found]
+                store.put_measurements(target.fingerprint(), named)
             return found
 
         rows += [row for found in on_each(make_targets(count), measure) for row in found]
     return rows
+
+
+def _name(artifact: Artifact) -> str:
+    """A file's name; of a run's files also that of the run."""
+    *_, run, folder, file = ("", "", *artifact.path.absolute().parts)
+    return f"{run}/{file}" if folder == "artifacts" else file

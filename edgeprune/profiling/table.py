@@ -12,6 +12,8 @@ from edgeprune.profiling.profile import Row
 from edgeprune.profiling.sustained import Sustained
 from edgeprune.report import text
 
+FEWEST_PAIRS = 6  # fewer have no 95 % interval of a median
+
 
 def render(rows: Sequence[Row]) -> RenderableType:
     """One block a target, one line a file and thread count; then what makes the numbers doubtful."""
@@ -64,6 +66,12 @@ def _verdicts(rows: Sequence[Row]) -> list[Text]:
             continue
         low, high = row.ratio.ci95
         first = next(other.file for other in rows if other.threads == row.threads)
+        if len(row.ratio.rounds) < FEWEST_PAIRS:
+            few = f"from {len(row.ratio.rounds)} pairs of turns: too few for a 95 % interval"
+            found.append(
+                Text(f"{row.file}, {row.threads} thread(s): {row.ratio.median:.3f} of {first}'s latency, {few}")
+            )
+            continue
         verdict = "no measurable difference"
         if row.measurement.kind == "measured" and (high < 1 or low > 1):
             verdict = f"{1 / row.ratio.median:.2f} times faster" if high < 1 else f"{row.ratio.median:.2f} times slower"

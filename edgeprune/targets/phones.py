@@ -5,15 +5,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from converters.artifact import Artifact
 from edgeprune.config import Config
-from edgeprune.errors import UsageError
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
+from edgeprune.targets.cores import cores_named
 from edgeprune.targets.target import Bench, OnProgress, protocol_for
 from profilers.android.adb import Phone
 from profilers.android.app import AppRunner
 from profilers.android.bench import PhoneBench
 from profilers.android.devices import open_phones
-from profilers.android.facts import Cluster, parse_cores, read_facts
+from profilers.android.facts import read_facts
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import compare, measure
 from profilers.android.native_runner import NativeRunner
@@ -110,14 +110,6 @@ def connect(config: Config, progress: Progress, stack: ExitStack) -> Iterator[Ph
             progress.note(f"{station.facts.name} is emulated: its numbers are not a phone's")
         cores = cores_named(config.cores, station.facts.clusters)
         yield PhoneTarget(station, config.threads, cores, protocol_for(config))
-
-
-def cores_named(text: str | None, clusters: tuple[Cluster, ...]) -> tuple[int, ...]:
-    """The cores that an option names. Raises UsageError."""
-    try:
-        return parse_cores(text, clusters) if text else ()
-    except ValueError as error:
-        raise UsageError(f"{error}.", "Give big, little, or a mask such as f0.") from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from profilers.protocol import FULL, QUICK, Protocol
 
 OnProgress = Callable[[str, Latency], None]
 ROUNDS = 5
+QUICK_ROUNDS = 3  # six pairs: fewer have no 95 % interval
 MAX_ROUNDS = 50
 MEMORY_RUNS = 5
 
@@ -57,12 +58,19 @@ def turn_of(artifact: Artifact, protocol: Protocol, rounds: int, threads: int, c
 def interleave(
     station: Station, lanes: dict[str, Lane], turns: dict[str, Turn], on_progress: OnProgress | None = None
 ) -> None:
-    """One round A B ... B A, in one script: every file gets two processes."""
+    """One round A B ... B A, in one script: every file gets two processes, and each is told when it ends."""
     order = [*lanes, *reversed(lanes)]
-    for name, report in zip(order, station.run([turns[name] for name in order]), strict=True):
-        lanes[name].reports.append(report)
+    so_far = {name: list(lane.samples) for name, lane in lanes.items()}
+    names = {id(turns[name]): name for name in lanes}
+
+    def told(turn: Turn, report: Report) -> None:
+        name = names[id(turn)]
+        so_far[name] += report.samples_ms
         if on_progress:
-            on_progress(name, statistics.latency(lanes[name].samples))
+            on_progress(name, statistics.latency(so_far[name]))
+
+    for name, report in zip(order, station.run([turns[name] for name in order], told), strict=True):
+        lanes[name].reports.append(report)
 
 
 def check_delegate(asked: str, report: Report) -> None:
@@ -85,7 +93,8 @@ def measure_turns(
     on_progress: OnProgress | None = None,
 ) -> tuple[dict[str, Measurement], dict[str, list[list[float]]]]:
     """As `measure`, with the samples of each turn by name."""
-    rounds = 1 if protocol is QUICK else rounds
+    if protocol is QUICK:
+        rounds = 1 if len(artifacts) == 1 else QUICK_ROUNDS
     station.put(list(artifacts.values()))
     before, doubts = station.fit()
     lanes = {name: Lane(artifact) for name, artifact in artifacts.items()}

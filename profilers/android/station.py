@@ -10,7 +10,7 @@ from profilers.android import conditions
 from profilers.android.adb import Phone
 from profilers.android.conditions import OnWait
 from profilers.android.facts import Facts
-from profilers.android.turn import Report, Runner, Turn
+from profilers.android.turn import OnReport, Report, Runner, Turn
 from profilers.errors import ConnectionLost
 
 COOL_DOWN_S = 120.0
@@ -51,9 +51,12 @@ class Station:
         """Bring files to the phone; a phone that goes away meanwhile is waited for once."""
         self.again(lambda: self.runner.put(artifacts))
 
-    def run(self, turns: list[Turn]) -> list[Report]:
-        """One process a turn. If the phone goes away, it is waited for once, and all turns are run again."""
-        return self.again(lambda: self.runner.run(turns))
+    def run(self, turns: list[Turn], on_report: OnReport | None = None) -> list[Report]:
+        """One process a turn. If the phone goes away, it is waited for once, and all turns are run again.
+
+        `on_report` hears of every turn as it ends, of those that are run again twice.
+        """
+        return self.again(lambda: self.runner.run(turns, on_report))
 
     def again(self, ask: Callable[[], T]) -> T:
         """`ask` once, and once more if the phone went away meanwhile and came back. Raises DeviceError."""

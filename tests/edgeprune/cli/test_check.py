@@ -1,6 +1,7 @@
 """`edgeprune check`: a finished run that keeps its promises passes, one that does not ends with code 4."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ def test_a_budget_that_is_no_longer_met(cli: Cli, copy: Path) -> None:
     done = cli("check", copy, "--latency", "0.001us", "--no-accuracy")
     assert done.exit_code == 4
     assert "FAIL latency" in done.stdout
+    assert re.search(r"[\d.]+ ms of at most [\d.e-]+ ms", done.stdout)
     assert "ok   macs" in done.stdout
 
 

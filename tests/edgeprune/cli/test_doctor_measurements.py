@@ -111,6 +111,34 @@ def test_measurements_move_to_another_machine_and_are_taken_once(
     assert Store().layer_costs("a phone", "litert (glibc)", "2.3.0", 1).get([KEY]) == {KEY: 0.5}
     table = cli("measurements", "list").stdout
     assert "measured" in table
+    assert "m.tflite" in table
+    (row,) = json.loads(here)["measurements"]
+    assert row["device"].split()[0] in table
+    assert row["when"][:10] in table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("import", "nothing"),
+            "No such file or directory. Give a file that `edgeprune measurements export FILE` wrote.",
+        ),
+        (("import", "junk"), "junk, line 1: is no JSON"),
+        (("import", "bytes"), "bytes is no text"),
+        (("import", "."), "Is a directory"),
+        (("export", "no/folder/x"), "there is no folder no/folder"),
+        (("export", "."), "is a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_read_or_written_is_named(
+    cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "junk").write_text("junk")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    done = cli("measurements", *words)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`edgeprune devices` and `edgeprune profile`, on this machine and on the emulated phone."""
 
+import io
 import json
 import signal
 import subprocess
@@ -9,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import Result
 
+from edgeprune.profiling.profile import Row
+from edgeprune.profiling.table import render
 from profilers.exchange import listing
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
-from profilers.measurement import Measurement
+from profilers.measurement import Device, Latency, Measurement, Ratio
 from profilers.store import Store
 from tests.phone import Faults, Kill, Phone
 from tests.phone.fixtures import adb, connect
@@ -96,6 +100,8 @@ def test_latency_over_time(cli: Cli, model: Path) -> None:
         (["--per-op"], 2, "benchmark_model"),
         (["--serial", "A"], 2, "--target android"),
         (["--threads", "1,x"], 2, "--threads"),
+        (["--threads", "99"], 2, "from 1 to 64"),
+        (["--target", "android", "--cores", "large"], 2, "edgeprune devices"),
         (["--sustained", "5"], 2, "5min"),
         (["--sustained", "0s"], 2, "5min"),
         (["--sustained", "1s", "--latency", "20ms"], 2, "--latency"),
@@ -127,7 +133,15 @@ def test_what_does_not_go_together_is_refused_before_any_work(
 def test_what_is_no_model(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
-    for name, said in (("notes.txt", "neither"), ("nothing.tflite", "no file"), ("empty", "not a finished run")):
+    (tmp_path / "runs/done").mkdir(parents=True)
+    (tmp_path / "runs/done/result.json").touch()
+    said_of = {
+        "notes.txt": "neither",
+        "nothing.tflite": "Finished runs here: runs/done.",
+        "runs/nothing": "Finished runs here: runs/done.",
+        "empty": "not a finished run",
+    }
+    for name, said in said_of.items():
         done = cli("profile", tmp_path / name)
         assert done.exit_code == 2
         assert said in " ".join(done.stderr.split())
@@ -195,6 +209,32 @@ def test_several_phones_one_row_each(cli: Cli, phone: Phone, model: Path, tmp_pa
         done = cli("profile", model, "--target", "android", "--quick", *both, "--json")
     rows = json.loads(done.stdout)["measurements"]
     assert len({row["target"] for row in rows}) == 2
+
+
+def test_too_few_pairs_have_no_interval() -> None:
+    latency = Latency(1.0, 0.9, 1.1, 0.8, (0.9, 1.1), 30, (1.0, 1.2))
+    device = Device("a", "b", "c", 1, "litert", "2", 1)
+    measured = Measurement("0" * 64, latency, (1.0,), 1.0, 1.0, None, device)
+
+    def shown(pairs: int) -> str:
+        ratio = Ratio(0.5, (0.4, 0.6), (0.5,) * pairs)
+        console = Console(width=200, record=True, file=io.StringIO())
+        console.print(render([Row("one", "a", 1, measured), Row("other", "a", 1, measured, ratio)]))
+        return console.export_text()
+
+    assert "0.500 of one's latency, from 5 pairs of turns: too few for a 95 % interval" in shown(5)
+    assert "times faster" not in shown(5)
+    assert "2.00 times faster" in shown(6)
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.debian("adb")
+@pytest.mark.debian("proot")
+def test_cores_that_the_phone_does_not_have_come_with_those_that_it_has(cli: Cli, phone: Phone, model: Path) -> None:
+    last = sum(cluster.cores for cluster in phone.clusters) - 1
+    done = cli("profile", model, "--target", "android", "--cores", f"{1 << (last + 1):x}")
+    assert done.exit_code == 2
+    assert "This phone has --cores 1 (" in " ".join(done.stderr.split())
 
 
 @pytest.mark.usefixtures("native")

@@ -62,6 +62,17 @@ def test_turns_are_fresh_processes_in_the_order_a_b_b_a(
     assert models == [artifact.sha256[:32] for artifact in (big, small, small, big)]
 
 
+def test_a_quick_look_at_two_files_has_pairs_enough_for_an_interval_and_tells_every_turn(
+    station: Station, big: Artifact, small: Artifact
+) -> None:
+    told = []
+    *_, ratio = compare(
+        station, big, small, protocol=QUICK, memory=False, on_progress=lambda name, _: told.append(name)
+    )
+    assert len(ratio.rounds) == 6
+    assert told == ["reference", "candidate", "candidate", "reference"] * 3
+
+
 def test_cores_that_are_asked_for_are_told_and_granted(station: Station, big: Artifact) -> None:
     last = station.facts.cores - 1
     found = measure(station, {"net": big}, protocol=QUICK, cores=(last,), memory=False)["net"]
