@@ -1,6 +1,7 @@
-"""Fashion-MNIST as a mobile network's input: a few real pictures, three channels, 96 pixels.
+"""Cuts of Fashion-MNIST as data specs.
 
-`benchmarks/pictures.py:few` is a data spec for runs that train nothing: 640 pictures for scores and sensitivities.
+`benchmarks/pictures.py:few` is a mobile network's input for runs that train nothing: 640 pictures for scores and
+sensitivities, three channels, 96 pixels. `benchmarks/pictures.py:twenty_thousand` is what ResNet-20 trains on.
 """
 
 from pathlib import Path
@@ -26,6 +27,16 @@ def few() -> dict[str, TensorDataset]:
         images, labels = split.tensors
         found[name] = TensorDataset(enlarged(images[:count]), labels[:count])
     return found
+
+
+def twenty_thousand() -> dict[str, TensorDataset]:
+    """The first 20,000 training pictures as they are, with all of val and test."""
+    data = load_data(FASHION)
+    assert isinstance(data.train, TensorDataset)
+    assert isinstance(data.val, TensorDataset)
+    assert isinstance(data.test, TensorDataset)
+    images, labels = data.train.tensors
+    return {"train": TensorDataset(images[:20_000], labels[:20_000]), "val": data.val, "test": data.test}
 
 
 def enlarged(images: Tensor) -> Tensor:
