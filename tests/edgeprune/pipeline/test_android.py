@@ -101,9 +101,13 @@ def test_a_phone_lost_in_the_last_measurement_costs_nothing_that_was_done(
     monkeypatch.setattr("edgeprune.pipeline.optimize.judge_stage", judge)
     phone.plug_in()
     connect(phone)
-    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run/state").glob("*.json")}
+    candidates = tmp_path / "run/state/candidates.json"
+    timed = json.loads(candidates.read_text())
+    done = {path.name: path.stat().st_mtime_ns for path in candidates.parent.glob("*.json") if path != candidates}
+    assert timed
     assert {"dense.json", "search-0.json", "train-0.json", "files-0.json"} <= set(done)
     resumed = cli("optimize", *given, "--latency", "85%", *BRIEF, "--resume")
     assert resumed.exit_code in (0, 4), resumed.stderr
-    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run/state").glob("*.json")}
+    again = {path.name: path.stat().st_mtime_ns for path in candidates.parent.glob("*.json")}
     assert {name: again[name] for name in done} == done, "nothing that was done is repeated"
+    assert json.loads(candidates.read_text())[: len(timed)] == timed, "a second solve may add to them"
