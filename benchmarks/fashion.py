@@ -21,8 +21,9 @@ import profilers.host as host
 from benchmarks import table, torch_pruning
 from benchmarks.train_baseline import train
 from edgeprune.config import Config
+from edgeprune.graph import Widths
 from edgeprune.pipeline.job import make_job
-from edgeprune.pipeline.train import recover
+from edgeprune.pipeline.train import make_work
 from edgeprune.progress import LoggedProgress
 from edgeprune.sources.batches import loaders
 from edgeprune.sources.data import load_data
@@ -93,7 +94,7 @@ def theirs(seed: int, budget: str) -> dict[str, Any]:
     except ValueError as none:
         return {"accuracy": None, "note": str(none)}
     with tempfile.TemporaryDirectory() as folder:
-        recover(job, pruned, Path(folder) / "checkpoint")
+        job.recovery(make_work(job, *job.groups(), Widths()), pruned)
         first = converters.convert(dense, (example,), "litert", Path(folder) / "dense.tflite")
         second = converters.convert(pruned, (example,), "litert", Path(folder) / "pruned.tflite")
         reference, candidate, measured = host.compare(first, second)

@@ -90,6 +90,12 @@ class Config(BaseModel):
     epochs: int | None = Field(
         None, ge=0, description="epochs of fine-tuning (or of training from scratch), instead of the recipe's"
     )
+    control: Literal["scratch"] | None = Field(
+        None, description="also train the same widths from random weights, for as many epochs and as much compute"
+    )
+    dense_epochs: int | None = Field(
+        None, ge=1, description="epochs of the dense network's own training, for the controls (default: the recipe's)"
+    )
     calibration: str | None = Field(None, description="data that a closed-form repair sees instead of training images")
     batch_size: int | None = Field(
         None, ge=2, description="images a training step (default: 128, fewer where train has under 5120 images)"

@@ -15,7 +15,7 @@ from edgeprune.errors import UsageError
 SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped", "flap")
 ALLOCATIONS = ("latency", "uniform", "global", "adaptive", "pq-index", "precropping")
 SCHEDULES = ("one_shot", "at_init", "gradual", "granet", "sap", "mask-sparsity")
-RECOVERIES = ("finetune", "closed-form", "perp", "bias", "kept-data")
+RECOVERIES = ("finetune", "closed-form", "perp", "bias", "kept-data", "scratch")
 
 
 class _Part(BaseModel):
@@ -116,6 +116,29 @@ def load_recipe(
     return recipe.model_copy(update=exchanged)
 
 
+def chosen_recipes(*, when: str | None = None, without: tuple[str, ...] = (), fused: str | None = None) -> list[Recipe]:
+    """The recipes that ship, by when they prune, what they do not need and what they are fused with.
+
+    Raises UsageError for words that mean nothing here.
+    """
+    recipes = [load_recipe(name) for name in recipe_names()]
+    if when not in (None, "before", "during", "after"):
+        raise UsageError(f"--when {when}: nothing prunes then.", _choices(("before", "during", "after")))
+    for word in without:
+        if word not in ("data", "labels", "gradients"):
+            raise UsageError(f"--without {word}: no method is asked that.", _choices(("data", "labels", "gradients")))
+    known = sorted({word for recipe in recipes for word in recipe.fused})
+    if fused is not None and fused not in known:
+        raise UsageError(f"--fused {fused}: no method is." + _nearest(fused, tuple(known)), _choices(tuple(known)))
+    return [
+        recipe
+        for recipe in recipes
+        if (when is None or recipe.when == when)
+        and not set(without) & set(recipe.needs)
+        and (fused is None or fused in recipe.fused)
+    ]
+
+
 _AXES = {"score": "score", "allocate": "allocation", "schedule": "schedule", "recover": "recovery"}
 
 
@@ -127,7 +150,7 @@ def _read(name: str) -> Recipe:
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"Unknown recipe {name!r}." + _nearest(name, recipe_names()), _choices(recipe_names()))
     try:
-        return Recipe(name=path.stem, **yaml.safe_load(path.read_text(encoding="utf-8")))
+        recipe = Recipe(name=path.stem, **yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "Give a recipe's name or its YAML file.") from error
     except (yaml.YAMLError, TypeError) as error:
@@ -135,6 +158,12 @@ def _read(name: str) -> Recipe:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise UsageError(f"{path} is no recipe: {wrong}", "See docs/add-a-method.md.") from error
+    beside = {
+        axis: choice.model_copy(update={"name": str(path.parent / choice.name)})
+        for axis in _AXES
+        if ".py:" in (choice := getattr(recipe, axis)).name
+    }
+    return recipe.model_copy(update=beside)
 
 
 def _nearest(name: str, names: tuple[str, ...]) -> str:

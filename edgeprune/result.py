@@ -334,6 +334,16 @@ class Front(_Schema):
         return all(point.met for point in self.points)
 
 
+class Control(_Schema):
+    """The same widths, trained another way: `metrics` are those of the final split."""
+
+    name: str
+    epochs: int
+    val_metrics: dict[str, float]
+    metrics: dict[str, float]
+    seconds: float
+
+
 class Result(_Schema):
     """One run of `edgeprune optimize`."""
 
@@ -366,6 +376,7 @@ class Result(_Schema):
     device: dict[str, Any]
     conditions: dict[str, Any]
     quantization: Quantization | None = None
+    controls: list[Control] = []
 
     _module: Any = PrivateAttr(default=None)
     _path: Path | None = PrivateAttr(default=None)

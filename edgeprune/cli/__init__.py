@@ -20,6 +20,8 @@ from edgeprune.cli.init import init
 from edgeprune.cli.inspect import EPILOG as INSPECT_EPILOG
 from edgeprune.cli.inspect import inspect
 from edgeprune.cli.measurements import app as measurements_commands
+from edgeprune.cli.methods import EPILOG as METHODS_EPILOG
+from edgeprune.cli.methods import methods
 from edgeprune.cli.optimize import EPILOG, optimize
 from edgeprune.cli.profile import EPILOG as PROFILE_EPILOG
 from edgeprune.cli.profile import profile
@@ -37,6 +39,7 @@ app = typer.Typer(
 app.command(epilog=EPILOG)(optimize)
 app.command(epilog=INIT_EPILOG)(init)
 app.command(epilog=PRUNE_EPILOG)(prune)
+app.command(epilog=METHODS_EPILOG)(methods)
 app.command(epilog=GROUPS_EPILOG)(groups)
 app.command(epilog=CONVERT_EPILOG)(convert)
 app.command(epilog=INSPECT_EPILOG)(inspect)

@@ -30,6 +30,8 @@ SECTIONS = {
         "memory",
         "file_size",
         "macs",
+        "max_drop",
+        "pareto",
         "min_class_recall",
         "max_class_drop",
     ),
@@ -46,7 +48,7 @@ SECTIONS = {
         "quantize",
     ),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
-    "Training": ("epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
+    "Training": ("epochs", "control", "dense_epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
 }
 
 EXAMPLES: dict[str, Any] = {

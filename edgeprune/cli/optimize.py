@@ -181,6 +181,14 @@ def optimize(
         int | None,
         option("--epochs", help="Epochs of training (mostly 10).", panel=_HOW, metavar="N"),
     ] = None,
+    control: Annotated[
+        str | None,
+        option("--control", help="scratch: also train the widths from random weights.", panel=_HOW, metavar="NAME"),
+    ] = None,
+    dense_epochs: Annotated[
+        int | None,
+        option("--dense-epochs", help="Of the dense network's training, for --control.", panel=_HOW, metavar="N"),
+    ] = None,
     calibration: Annotated[
         str | None,
         option("--calibration", help="Data for recipes that repair without training.", panel=_HOW, metavar="SPEC"),

@@ -14,6 +14,7 @@ from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
 from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.choose import search_stage, unpruned
+from edgeprune.pipeline.controls import control_stage
 from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
@@ -30,7 +31,7 @@ from edgeprune.pipeline.summary import assemble
 from edgeprune.pipeline.twin import make_twin, measure_pairs, measures
 from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
-from edgeprune.result import ArtifactResult, Recovery, Result, Twin
+from edgeprune.result import ArtifactResult, Control, Recovery, Result, Twin
 from edgeprune.run import Run, default_path
 
 _ATTEMPTS = 2
@@ -88,7 +89,10 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
             delivered = _deliver_dense(job, run, coupling, dense, dense_files)
         if delivered is None or not delivered.judged.met:
             delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
-        return _write(job, run, dense, dense_files, delivered, started)
+        controls = {}
+        if delivered.attempt is not None:
+            controls = control_stage(job, run, traced, coupling, delivered.widths)
+        return _write(job, run, dense, dense_files, delivered, controls, started)
     except BudgetNotMet:
         run.discard(finished_too=True)
         raise
@@ -171,7 +175,13 @@ def _judge(
 
 
 def _write(
-    job: Job, run: Run, dense: DenseStage, dense_files: NetworkFiles, delivered: Delivered, started: float
+    job: Job,
+    run: Run,
+    dense: DenseStage,
+    dense_files: NetworkFiles,
+    delivered: Delivered,
+    controls: dict[str, tuple[Control, nn.Module]],
+    started: float,
 ) -> Result:
     job.progress.stage("Reading test, writing the report")
     if delivered.attempt is None:
@@ -192,6 +202,7 @@ def _write(
         judged_files=(before, after),
         dense_shipped=dense_files.shipped[measured_format(job)].artifact,
         outcome=delivered.outcome(job.config.quantize),
+        controls=controls,
     )
     write_text(run.path / "widths.json", delivered.widths.to_json())
     rows, name = run.measurements(), "dense" if delivered.attempt is None else str(delivered.attempt)

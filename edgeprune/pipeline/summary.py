@@ -1,6 +1,7 @@
 """From the stages' findings to result.json."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,7 +14,7 @@ from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.train import scalars
 from edgeprune.pipeline.twin import file_network, quantization
-from edgeprune.result import ArtifactResult, BudgetOutcome, DataInfo, Network, Recovery, Result, Twin
+from edgeprune.result import ArtifactResult, BudgetOutcome, Control, DataInfo, Network, Recovery, Result, Twin
 from edgeprune.sources.batches import loaders
 
 _TOOLS = (
@@ -92,6 +93,7 @@ def assemble(
     judged_files: tuple[Artifact, Artifact],
     dense_shipped: Artifact,
     outcome: str,
+    controls: Mapping[str, tuple[Control, nn.Module]] | None = None,
 ) -> Result:
     """The whole result. `judged_files` are the dense and the pruned file that were judged.
 
@@ -101,7 +103,8 @@ def assemble(
     networks = {"dense": job.model, "pruned": pruned}
     if dense.twin is not None:
         networks |= _as_networks(job, {"dense": (job.model, dense_shipped), "pruned": (pruned, judged_files[1])})
-    split, metrics = final_metrics(job, networks)
+    controls = controls or {}
+    split, metrics = final_metrics(job, networks | {name: network for name, (_, network) in controls.items()})
     dense_twin, pruned_twin = (
         _complete(twin, metrics, name) for name, twin in (("dense", dense.twin), ("pruned", judged.twin))
     )
@@ -144,6 +147,7 @@ def assemble(
         device=judged.device,
         conditions=judged.conditions,
         quantization=quantization(job, dense_twin, pruned_twin),
+        controls=[c.model_copy(update={"metrics": scalars(metrics[name])}) for name, (c, _) in controls.items()],
     )
 
 

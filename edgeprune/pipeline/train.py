@@ -1,6 +1,7 @@
 """From widths to a trained slim network: the recipe's schedule makes it, the recipe's recovery trains it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def recover(
     Continues from `checkpoint` (of the recovery; that of the schedule lies beside it) if there is one.
     """
     started = time.monotonic()
-    work = _work(job, traced, coupling, widths, checkpoint)
+    beside = checkpoint.with_name(f"{checkpoint.stem}-schedule{checkpoint.suffix}")
+    work = replace(make_work(job, traced, coupling, widths), checkpoint=beside)
     start = job.schedule(work)
     before = scalars(job.task.evaluate(start.network, work.val))
     outcome = job.recovery(work.after(start, checkpoint), start.network)
@@ -41,7 +43,8 @@ def recover(
     return start.network, start.widths, recovery
 
 
-def _work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoint: Path) -> Work:
+def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths) -> Work:
+    """What schedules and recoveries need to know of a run; without a checkpoint."""
     train, val, _ = loaders(job.data, job.batch_size, job.config.seed)
     best_so_far = job.val_metrics(job.model)[job.task.primary]
     primary = job.task.primary
@@ -80,7 +83,6 @@ def _work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoin
         batch_size=job.batch_size,
         seed=job.config.seed,
         device=job.device,
-        checkpoint=checkpoint.with_name(f"{checkpoint.stem}-schedule{checkpoint.suffix}"),
         acceptable=job.guard.holds if job.guard is not None else None,
         calibration=job.calibration,
         on_step=on_step,

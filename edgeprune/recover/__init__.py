@@ -5,6 +5,7 @@ from typing import Any
 
 from edgeprune.recover.bias import BiasCompensation
 from edgeprune.recover.closed_form import ClosedForm
+from edgeprune.recover.from_scratch import Scratch
 from edgeprune.recover.kept_data import KeptData
 from edgeprune.recover.perp import Perp
 from edgeprune.recover.plain import Finetune
@@ -17,6 +18,7 @@ RECOVERIES: dict[str, Callable[..., Any]] = {
     "perp": Perp,
     "bias": BiasCompensation,
     "kept-data": KeptData,
+    "scratch": Scratch,
 }
 
 __all__ = ["RECOVERIES"]

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprune.report import facts
+from edgeprune.report.text import percent
 from edgeprune.result import Result
 
 _STYLES = {"met": "green", "not met": "red", "unknown": "yellow"}
@@ -27,6 +28,8 @@ def render(result: Result, run_dir: Path | None = None) -> RenderableType:
     parts += [Text(), _comparison(result), _budget(result)]
     if result.quantization is not None:
         parts += [Text(), Text(result.quantization.note), _number_formats(result)]
+    if result.controls:
+        parts += [Text(), Text("The same widths from random weights:"), _controls(result)]
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in result.warnings]
     parts += [Text(), _files(result, run_dir)]
     return Group(*parts)
@@ -59,6 +62,17 @@ def _number_formats(result: Result) -> Table:
         table.add_column(name, justify="right")
     for row in facts.twin_rows(result):
         table.add_row(Text(row.label), row.full, row.reduced, row.change)
+    return table
+
+
+def _controls(result: Result) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("", result.primary_metric, "epochs"):
+        table.add_column(name, justify="right" if name else "left")
+    epochs = len(result.recovery.epochs) if result.recovery else 0
+    table.add_row("pruned", percent(result.pruned.metrics.get(result.primary_metric)), str(epochs))
+    for control in result.controls:
+        table.add_row(control.name, percent(control.metrics.get(result.primary_metric)), str(control.epochs))
     return table
 
 

@@ -13,6 +13,7 @@ from edgeprune.score.fluctuation import fluctuation
 from edgeprune.score.grouped import grouped
 from edgeprune.score.magnitude import magnitude
 from edgeprune.score.taylor import taylor
+from edgeprune.sources.user_code import load_object
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,12 +60,13 @@ def score(
     aggregate and normalise, flap takes metric. `seed` matters to random, `task` to taylor and grouped; l1, l2, bn-scale
     and random need no batches. The model is left as it was. Raises UsageError on an unknown name or setting.
     """
-    if name not in CRITERIA:
+    criterion = CRITERIA.get(name) or (load_object(name) if ".py:" in name else None)
+    if criterion is None:
         close = get_close_matches(name, CRITERIA, n=1)
         raise UsageError(
             f"unknown criterion {name!r}", f"{f'did you mean {close[0]}? ' if close else ''}Use {', '.join(CRITERIA)}"
         )
-    parameters = inspect.signature(CRITERIA[name]).parameters
+    parameters = inspect.signature(criterion).parameters
     accepted = [key for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY and key != "seed"]
     unknown = [key for key in settings if key not in accepted]
     if unknown:
@@ -72,4 +74,5 @@ def score(
     if settings.get("direction", "code") not in ("code", "paper"):
         raise UsageError(f"direction {settings['direction']!r} is unknown", "use code or paper")
     offered = {"model": model, "coupling": coupling, "batches": batches, "task": task, "seed": seed}
-    return CRITERIA[name](**{key: value for key, value in offered.items() if key in parameters}, **settings)
+    found: Scores = criterion(**{key: value for key, value in offered.items() if key in parameters}, **settings)
+    return found

@@ -1,0 +1,61 @@
+"""`edgeprune methods`: generated from the YAML files, so that no recipe is missing."""
+
+import json
+
+import pytest
+
+from edgeprune.allocate.rules import RULES
+from edgeprune.recipe import load_recipe, recipe_names
+from edgeprune.recover import RECOVERIES
+from edgeprune.registry import make
+from edgeprune.schedule import SCHEDULES
+from edgeprune.score import CRITERIA
+
+
+def test_every_recipe_is_listed(cli) -> None:
+    shown = cli("methods").stdout
+    assert [name for name in recipe_names() if name not in shown] == []
+    listed = json.loads(cli("methods", "--json").stdout)
+    assert tuple(recipe["name"] for recipe in listed) == recipe_names()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_can_be_made(name) -> None:
+    """All four axes exist and take the settings that the YAML gives them."""
+    recipe = load_recipe(name)
+    assert recipe.score.name in CRITERIA
+    assert recipe.allocate.name == "latency" or callable(make(recipe.allocate, RULES))
+    for choice, registry in ((recipe.schedule, SCHEDULES), (recipe.recover, RECOVERIES)):
+        made = make(choice, registry)
+        assert callable(made)
+        assert callable(made.check)
+    if recipe.when == "during":
+        assert set(recipe.needs) == {"data", "labels", "gradients"}
+
+
+def test_filters(cli) -> None:
+    def names(*words: str) -> set[str]:
+        return {recipe["name"] for recipe in json.loads(cli("methods", *words, "--json").stdout)}
+
+    assert names("--when", "before") == {"precropping", "scratch-b", "scratch-e"}
+    assert {"l1", "obspa-no-data"} <= names("--without", "data")
+    assert "taylor" not in names("--without", "gradients")
+    assert "beta-rank" in names("--without", "labels", "--without", "gradients")
+    assert "obspa" not in names("--fused", "distillation")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--when", "never"], "nothing prunes then"), (["--without", "hope"], "data, labels, gradients"),
+     (["--fused", "destillation"], "Did you mean distillation"), (["granit"], "Did you mean granet")],
+)  # fmt: skip
+def test_words_that_mean_nothing(cli, words, said) -> None:
+    done = cli("methods", *words)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_one_recipe_in_full(cli) -> None:
+    shown = " ".join(cli("methods", "granet").stdout.split())
+    for text in ("NeurIPS 2021", "regrow 0.5", "76.0 / 74.5", "from memory", "coupled channels"):
+        assert text in shown
