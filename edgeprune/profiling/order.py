@@ -20,7 +20,6 @@ from edgeprune.targets.host import HostTarget
 from edgeprune.targets.target import P90_RUNS, Target
 from profilers.apple.core_ml import core_ml
 from profilers.protocol import FULL, QUICK, Protocol
-from profilers.store import Store
 
 OFFICIAL = ("benchmark_model", "executor_runner")
 _TIMES = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -196,7 +195,7 @@ class Order:
                             seconds = self.sustained_s
                             found.sustained.append(sustain(name, artifact, target, threads, seconds, progress))
                 return found
-            found.rows = profile(subjects, self.threads, targets, progress, store=Store())
+            found.rows = profile(subjects, self.threads, targets, progress)
         return found
 
     def _stations(self, progress: Progress, stack: ExitStack) -> list[Any]:

@@ -1,14 +1,13 @@
 """Measure files on targets: every thread count in turn, phones side by side; all of it goes to the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from converters.artifact import Artifact
 from edgeprune.progress import Progress
 from edgeprune.targets.target import Target, on_each
 from profilers.measurement import Latency, Measurement, Ratio
-from profilers.store import Store
 
 MakeTargets = Callable[[int], Sequence[Target]]
 
@@ -36,9 +35,8 @@ def profile(
     progress: Progress,
     *,
     memory: bool = True,
-    store: Store | None = None,
 ) -> list[Row]:
-    """Measure files, interleaved, by thread count and target. Each measurement is stored as soon as it is there.
+    """Measure files, interleaved, by thread count and target. The targets store what they measure.
 
     Raises DeviceError, MeasurementError, RuntimeNotInstalled.
     """
@@ -58,16 +56,7 @@ def profile(
             else:
                 measured = target.measure(artifacts, memory=memory, on_progress=told)
                 found = [Row(name, target.name, count, measured[name]) for name in names]
-            if store is not None:
-                named = [replace(row.measurement, name=_name(artifacts[row.file])) for row in found]
-                store.put_measurements(target.fingerprint(), named)
             return found
 
         rows += [row for found in on_each(make_targets(count), measure) for row in found]
     return rows
-
-
-def _name(artifact: Artifact) -> str:
-    """A file's name; of a run's files also that of the run."""
-    *_, run, folder, file = ("", "", *artifact.path.absolute().parts)
-    return f"{run}/{file}" if folder == "artifacts" else file

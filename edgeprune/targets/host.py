@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import profilers.host as host
 from converters.artifact import Artifact
 from edgeprune.errors import EnvironmentProblem
+from edgeprune.targets.kept import keep
 from edgeprune.targets.target import Bench, OnProgress
 from profilers import device
 from profilers.host.layer_probe import LayerProber
@@ -34,17 +35,21 @@ class HostTarget:
         self, artifacts: Mapping[str, Artifact], *, memory: bool = True, on_progress: OnProgress | None = None
     ) -> dict[str, Measurement]:
         """In fresh processes, interleaved."""
-        return host.measure(
+        measured = host.measure(
             dict(artifacts), threads=self._threads, protocol=self._protocol, memory=memory, on_progress=on_progress
         )
+        kept = keep(self.fingerprint(), [(artifacts[name], found) for name, found in measured.items()])
+        return dict(zip(measured, kept, strict=True))
 
     def compare(
         self, reference: Artifact, candidate: Artifact, *, on_progress: OnProgress | None = None
     ) -> tuple[Measurement, Measurement, Ratio]:
         """In fresh processes, interleaved."""
-        return host.compare(
+        one, other, ratio = host.compare(
             reference, candidate, threads=self._threads, protocol=self._protocol, on_progress=on_progress
         )
+        one, other = keep(self.fingerprint(), [(reference, one), (candidate, other)])
+        return one, other, ratio
 
     def sustain(self, artifact: Artifact, seconds: float) -> Iterator[Window]:
         """One process, windows of at most 5 s."""

@@ -8,6 +8,7 @@ from edgeprune.config import Config
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import Prober
 from edgeprune.targets.cores import cores_named
+from edgeprune.targets.kept import keep
 from edgeprune.targets.target import Bench, OnProgress, protocol_for
 from profilers.android.adb import Phone
 from profilers.android.app import AppRunner
@@ -53,7 +54,7 @@ class PhoneTarget:
         self, artifacts: Mapping[str, Artifact], *, memory: bool = True, on_progress: OnProgress | None = None
     ) -> dict[str, Measurement]:
         """In fresh processes, interleaved."""
-        return measure(
+        measured = measure(
             self.station,
             dict(artifacts),
             threads=self._threads,
@@ -62,12 +63,14 @@ class PhoneTarget:
             memory=memory,
             on_progress=on_progress,
         )
+        kept = keep(self.fingerprint(), [(artifacts[name], found) for name, found in measured.items()])
+        return dict(zip(measured, kept, strict=True))
 
     def compare(
         self, reference: Artifact, candidate: Artifact, *, on_progress: OnProgress | None = None
     ) -> tuple[Measurement, Measurement, Ratio]:
         """In fresh processes, interleaved."""
-        return compare(
+        one, other, ratio = compare(
             self.station,
             reference,
             candidate,
@@ -76,6 +79,8 @@ class PhoneTarget:
             protocol=self._protocol,
             on_progress=on_progress,
         )
+        one, other = keep(self.fingerprint(), [(reference, one), (candidate, other)])
+        return one, other, ratio
 
     def sustain(self, artifact: Artifact, seconds: float) -> Iterator[Window]:
         """Windows of at most 10 s, a process each."""

@@ -10,6 +10,9 @@ import pytest
 import yaml
 from typer.testing import Result
 
+from profilers.exchange import listing
+from profilers.store import Store
+
 Cli = Callable[..., Result]
 
 
@@ -27,6 +30,7 @@ def test_a_run_that_holds(cli: Cli, copy: Path) -> None:
     assert kinds["latency"]["source"] == "measured"
     assert kinds["macs"]["source"] == "counted"
     assert all(r["met"] for r in found["requirements"])
+    assert [row["name"] for row in listing(Store())] == ["run/dense.tflite", "run/pruned.tflite"], "in the store, too"
     assert found["accuracy"]["now"] == pytest.approx(found["accuracy"]["recorded"], abs=0.005)
 
 
