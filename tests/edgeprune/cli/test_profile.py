@@ -245,11 +245,11 @@ def test_what_one_phone_measured_is_kept_when_the_other_fails(
 ) -> None:
     with Phone(tmp_path / "second", serial="B") as second:
         connect(second)
-        second.faults.kill = Kill("litert_run", signal.SIGSEGV)
+        second.faults.output = lambda _, out: out.replace(b'"load_ms": ', b'"load_ms": NaN, "x": ')
         both = ("--serial", phone.address, "--serial", second.address)
         done = cli("profile", model, "--target", "android", "--quick", *both)
     assert done.exit_code == 5
-    assert "died on the phone" in done.stderr
+    assert "cannot be believed" in done.stderr
     assert len(listing(Store())) == 1
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from converters.artifact import Artifact
+from profilers.android.folder import ROOT
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import measure
 from profilers.android.station import Station
@@ -67,9 +68,13 @@ def test_a_runner_that_is_killed_or_crashes(
 
 
 def test_a_batch_of_layers_that_crashes_tells_the_end_of_the_log(station: Station, phone: Phone) -> None:
-    phone.faults.kill = Kill("litert_run", signal.SIGSEGV)
-    with PhoneProber(station) as prober, pytest.raises(MeasurementError, match=r"died on the phone(.|\n)*SIGSEGV"):
+    phone.state.write_log("F", "libc", "the last that was heard of it")
+    place = f"{ROOT}/bundle-{station.runner.bundle.key}"  # type: ignore[attr-defined]
+    phone.path(f"{place}/litert_run").write_bytes(b"torn")
+    with PhoneProber(station) as prober, pytest.raises(MeasurementError, match=r"died on the phone") as caught:
         prober.time_ms([BIG])
+    assert "litert_run: file too short" in caught.value.message
+    assert "the last that was heard of it" in caught.value.message
     assert gone(phone)
 
 

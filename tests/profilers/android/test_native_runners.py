@@ -171,8 +171,12 @@ def test_a_run_that_does_not_end_is_ended_by_the_kernel(litert: Run) -> None:
     hour = "3600000000000"
     code, lines = litert("--busy-loop", hour, "--progress", "0.1", "--silence", "1")
     assert (code, lines) == (-signal.SIGALRM, [])
-    many = ("--min-runs", "150", "--max-runs", "150", *FEW[:4])  # 1.5 s in all, and a sign every 0.1 s
-    code, lines = litert("--busy-loop", "10000000", "--progress", "0.1", "--silence", "1", *many)
+
+
+@pytest.mark.slow
+def test_one_that_gives_signs_is_left_running(litert: Run) -> None:
+    many = ("--min-runs", "500", "--max-runs", "500", *FEW[:4])  # 5 s in all, and a sign every 0.1 s
+    code, lines = litert("--busy-loop", "10000000", "--progress", "0.1", "--silence", "3", *many)
     assert code == 0
     assert len(lines) > 2
 
