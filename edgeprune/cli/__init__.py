@@ -11,6 +11,8 @@ from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
 from edgeprune.cli.devices import EPILOG as DEVICES_EPILOG
 from edgeprune.cli.devices import devices
+from edgeprune.cli.diagnose import EPILOG as DIAGNOSE_EPILOG
+from edgeprune.cli.diagnose import diagnose
 from edgeprune.cli.doctor import EPILOG as DOCTOR_EPILOG
 from edgeprune.cli.doctor import doctor
 from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
@@ -46,6 +48,7 @@ app.command(epilog=INSPECT_EPILOG)(inspect)
 app.command(epilog=DEVICES_EPILOG)(devices)
 app.command(epilog=PROFILE_EPILOG)(profile)
 app.command(epilog=CHECK_EPILOG)(check)
+app.command(epilog=DIAGNOSE_EPILOG)(diagnose)
 app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.add_typer(measurements_commands, name="measurements")
 app.add_typer(app_commands, name="app")
