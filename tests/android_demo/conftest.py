@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from edgeprune.bundle import bundle_of
-from tests.android_demo.golden import write_bundle_answers, write_pictures, write_statistics
+from tests.android_demo.golden import (
+    write_bundle_answers,
+    write_frames,
+    write_pictures,
+    write_requests,
+    write_statistics,
+)
 from tests.edgeprune.conftest import cli, fast, fast_run, given, once, trained
 
 __all__ = ["cli", "fast", "fast_run", "given", "trained"]
@@ -29,7 +35,9 @@ def golden(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         write_pictures(folder / "golden" / "pictures")
+        write_frames(folder / "golden" / "frames")
         write_bundle_answers(bundle, folder / "golden" / "bundle")
+        write_requests(folder / "golden")
         write_statistics(folder / "golden")
 
     return once(tmp_path_factory, "golden", make) / "golden"

@@ -10,9 +10,12 @@ import torch
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits, load_sample_images
 
+from converters.artifact import Artifact, Format, TensorSpec
 from edgeprune.bundle.preprocessing import preprocessing_of
 from edgeprune.sources.data import Data, load_data
 from edgeprune.sources.folder import IMAGENET_MEAN, IMAGENET_STD, FolderImages, _fit
+from profilers.android.app import extras
+from profilers.android.turn import Turn
 from profilers.runtimes import open_session
 
 ORIENTATION = 0x0112
@@ -88,3 +91,55 @@ def write_statistics(folder: Path) -> None:
     (folder / "statistics.json").write_text(
         json.dumps({"values": values.tolist(), "points": points, "quantiles": quantiles})
     )
+
+
+def write_frames(folder: Path) -> None:
+    """A camera's frame (YUV 4:2:0, JFIF) in two layouts that phones have, and the colours that Pillow makes of it."""
+    folder.mkdir(parents=True)
+    width, height = 62, 48
+    picture = Image.fromarray(load_sample_images().images[1]).crop((250, 150, 250 + width, 150 + height))
+    luma, blue, red = (np.asarray(plane) for plane in picture.convert("YCbCr").split())
+    blue, red = blue[::2, ::2], red[::2, ::2]
+    whole = [luma, *(plane.repeat(2, 0).repeat(2, 1) for plane in (blue, red))]
+    (folder / "rgb").write_bytes(
+        Image.merge("YCbCr", [Image.fromarray(plane) for plane in whole]).convert("RGB").tobytes()
+    )
+    interleaved = np.zeros((height // 2, 64), np.uint8)
+    interleaved[:, :width:2], interleaved[:, 1:width:2] = red, blue
+    layouts = {
+        "planar": (luma.tobytes(), width, blue.tobytes(), red.tobytes(), width // 2, 1),
+        # the order of NV21: the last row of each plane ends with its last value, without the padding
+        "interleaved": (np.pad(luma, ((0, 0), (0, 2))).tobytes()[:-2], 64, interleaved.tobytes()[1:-2],
+                        interleaved.tobytes()[:-3], 64, 2),
+    }  # fmt: skip
+    cases = []
+    for name, (y, luma_row, u, v, chroma_row, chroma_step) in layouts.items():
+        for suffix, plane in (("y", y), ("u", u), ("v", v)):
+            (folder / f"{name}.{suffix}").write_bytes(plane)
+        sizes = {"width": width, "height": height, "luma_row": luma_row}
+        cases.append({"file": name, **sizes, "chroma_row": chroma_row, "chroma_step": chroma_step})
+    (folder / "cases.json").write_text(json.dumps(cases))
+
+
+def turns() -> dict[str, tuple[Turn, str]]:
+    """Requests of every kind that the profiler makes of the app, with their delegates."""
+    image, vector = TensorSpec("args_0", (1, 3, 32, 48), "float32"), TensorSpec("args_1", (1, 10), "float32")
+
+    def artifact(format: Format, *inputs: TensorSpec) -> Artifact:
+        return Artifact(format, Path("m"), inputs, (), "float32", "0123456789abcdef" * 4, 1)
+
+    return {
+        "defaults": (Turn(artifact("litert", image)), "cpu"),
+        "memory": (
+            Turn(artifact("litert", image), warmup_runs=0, warmup_seconds=0, min_runs=5, max_seconds=60.0),
+            "cpu",
+        ),
+        "executorch": (Turn(artifact("executorch", image, vector), threads=4, cores=(4, 5), min_seconds=0.25), "cpu"),
+        "gpu": (Turn(artifact("litert", image), warmup_seconds=0.0015, max_seconds=299.9996), "gpu"),
+    }
+
+
+def write_requests(folder: Path) -> None:
+    """requests.json: the words of `am start` for each of `turns`, as the profiler says them."""
+    words = {name: extras(turn, f"run-{name}", delegate) for name, (turn, delegate) in turns().items()}
+    (folder / "requests.json").write_text(json.dumps(words))

@@ -1,6 +1,7 @@
 """The APK: built for real, and what is in it told by other programs than those that made it."""
 
 import json
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -40,6 +41,9 @@ def test_signature_activities_libraries_and_models(apk):
     assert facts.native == {"arm64-v8a": LIBRARIES, "x86_64": LIBRARIES}
     assert [Path(model).name for model in facts.models] == ["dense.tflite", "pruned.tflite"]
     assert facts.size_bytes == apk.stat().st_size < 5e6
+    badging = subprocess.run(["aapt2", "dump", "badging", apk], capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"uses-permission: name='([^']+)'", badging) == ["android.permission.CAMERA"]
+    assert "uses-feature-not-required: name='android.hardware.camera'" in badging
     assert set(facts.small_pages) == {"arm64-v8a/libtensorflowlite_jni.so", "x86_64/libtensorflowlite_jni.so"}
 
 

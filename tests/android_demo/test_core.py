@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from profilers.android.app import REPLY, Failed, Measured
+from tests.android_demo.golden import turns
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,28 @@ def test_replies_of_the_app_are_what_the_profiler_reads(junit):
     assert all(isinstance(reply, Failed) for reply in replies.values())
     codes = set(Failed.model_json_schema()["$defs"]["Problem"]["properties"]["code"]["enum"])
     assert {reply.error.code for reply in replies.values()} == codes, "the two sides know other failures"
+
+
+@pytest.mark.debian("maven")
+def test_requests_of_the_profiler_are_what_the_app_reads(junit):
+    understood = json.loads((junit / "understood.json").read_text())
+    assert understood.keys() == turns().keys()
+    for name, (turn, delegate) in turns().items():
+        found, suffix = understood[name], {"litert": ".tflite", "executorch": ".pte"}[turn.artifact.format]
+        assert found == {
+            "run_id": f"run-{name}",
+            "model": f"benchmark/0123456789abcdef0123456789abcdef{suffix}",
+            "format": turn.artifact.format,
+            "delegate": delegate,
+            "shapes": [list(spec.shape) for spec in turn.artifact.inputs],
+            "threads": turn.threads,
+            "warmup_runs": turn.warmup_runs,
+            "warmup_ms": round(turn.warmup_seconds * 1000),
+            "min_runs": turn.min_runs,
+            "max_runs": turn.max_runs,
+            "min_ms": round(turn.min_seconds * 1000),
+            "max_ms": round(turn.max_seconds * 1000),
+        }
 
 
 @pytest.mark.debian("maven")

@@ -10,7 +10,7 @@ ENGINE = ROOT / "android_demo/app/src/executorch/java/ai/edgeprune/demo/ExecuTor
 
 def test_the_engine_compiles_and_names_the_version_that_is_fetched(tmp_path):
     core = ROOT / "android_demo/core/src/main/java/ai/edgeprune/core"
-    needed = [core / name for name in ("Engine.java", "EngineException.java")]
+    needed = [core / name for name in ("Engine.java", "CpuEngine.java", "EngineException.java")]
     stubs = (ROOT / "tests/android_demo/executorch_stubs").rglob("*.java")
     command = ["javac", "--release", "8", "-Xlint:all,-options", "-Werror", "-d", tmp_path, ENGINE, *needed, *stubs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -57,7 +57,7 @@ def test_the_screens_classify_measure_and_keep_their_state(bundle, tmp_path):
         "java", f"-Dscreens={screens}", "-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={jars}",
         "-cp", path, "org.junit.runner.JUnitCore", "ai.edgeprune.demo.ScreensTest",
     )  # fmt: skip
-    assert "OK (8 tests)" in said
+    assert "OK (11 tests)" in said
     for name in ("main", "benchmark"):
         image = Image.open(screens / f"{name}.png").convert("RGB")
         colours = {colour: count for count, colour in image.getcolors(1 << 24)}

@@ -1,21 +1,35 @@
 package ai.edgeprune.demo;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotNull;
+import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 
+import ai.edgeprune.core.ModelBundle;
+import ai.edgeprune.core.Orientation;
+import ai.edgeprune.core.Pixels;
+import ai.edgeprune.core.Preprocessing;
+import android.Manifest;
 import android.app.Activity;
+import android.content.Context;
 import android.content.Intent;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
 import android.graphics.Color;
+import android.graphics.ImageFormat;
+import android.hardware.camera2.CameraCharacteristics;
 import android.net.Uri;
 import android.os.Bundle;
+import android.util.Size;
 import android.view.View;
 import android.view.ViewGroup;
 import android.widget.Button;
 import android.widget.ImageView;
+import android.widget.ListAdapter;
 import android.widget.Spinner;
+import android.widget.SpinnerAdapter;
 import android.widget.TextView;
 import com.eclipsesource.json.Json;
 import com.eclipsesource.json.JsonObject;
@@ -36,8 +50,10 @@ import org.robolectric.annotation.GraphicsMode;
 import org.robolectric.shadow.api.Shadow;
 import org.robolectric.shadows.ShadowActivity;
 import org.robolectric.shadows.ShadowApplication;
+import org.robolectric.shadows.ShadowCameraCharacteristics;
+import org.robolectric.shadows.ShadowCameraManager;
 import org.robolectric.shadows.ShadowLooper;
-import org.robolectric.shadows.ShadowToast;
+import org.robolectric.shadows.StreamConfigurationMapBuilder;
 
 /** The two screens, with real inference; pictures of them are left in the folder of the system property "screens". */
 @RunWith(RobolectricTestRunner.class)
@@ -150,33 +166,127 @@ public class ScreensTest {
     }
 
     @Test
-    public void aPhotographIsClassified() throws Exception {
+    public void aRuntimeThatWasLeftOutIsListedButCannotBeChosen() throws Exception {
         Activity main = Robolectric.setupActivity(MainActivity.class);
-        awaitText(main, "ms now");
-        press(main, "Camera");
-        ShadowActivity phone = (ShadowActivity) Shadow.extract(main);
-        Intent asked = phone.getNextStartedActivity();
-        assertEquals("android.media.action.IMAGE_CAPTURE", asked.getAction());
-        Uri place = asked.getParcelableExtra("output");
-        File seven = new File(files(), "bundles").listFiles()[0]; // the camera app photographs a sample's seven
-        byte[] picture = Files.readAllBytes(new File(seven, "samples/07.png").toPath());
-        try (java.io.OutputStream file = main.getContentResolver().openOutputStream(place)) {
-            file.write(picture);
+        SpinnerAdapter runtimes = all(main, Spinner.class).get(1).getAdapter();
+        assertEquals(2, runtimes.getCount());
+        assertEquals("litert", runtimes.getItem(0));
+        assertEquals("executorch: not in this build", runtimes.getItem(1));
+        assertTrue(((ListAdapter) runtimes).isEnabled(0));
+        assertFalse(((ListAdapter) runtimes).isEnabled(1));
+    }
+
+    /** A camera on the back, mounted as in most phones: its frames lie on their side. */
+    private static void addCamera() {
+        CameraCharacteristics facts = ShadowCameraCharacteristics.newCameraCharacteristics();
+        ShadowCameraCharacteristics camera = Shadow.extract(facts);
+        camera.set(CameraCharacteristics.LENS_FACING, CameraCharacteristics.LENS_FACING_BACK);
+        camera.set(CameraCharacteristics.SENSOR_ORIENTATION, 90);
+        camera.set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, StreamConfigurationMapBuilder.newBuilder()
+                .addOutputSize(ImageFormat.YUV_420_888, new Size(640, 480)).build());
+        ((ShadowCameraManager) Shadow.extract(RuntimeEnvironment.getApplication()
+                .getSystemService(Context.CAMERA_SERVICE))).addCamera("0", facts);
+    }
+
+    private static void allow(boolean allowed) {
+        ShadowApplication phone = Shadow.extract(RuntimeEnvironment.getApplication());
+        if (allowed) {
+            phone.grantPermissions(Manifest.permission.CAMERA);
+        } else {
+            phone.denyPermissions(Manifest.permission.CAMERA);
         }
-        phone.receiveResult(asked, Activity.RESULT_OK, null);
-        awaitText(main, "of 2");
-        assertTrue(answer(main, 0), answer(main, 0).startsWith("7 "));
-        press(main, "Next sample");
-        awaitText(main, "of 3");
-        assertTrue(answer(main, 0), answer(main, 0).startsWith("0 "));
+    }
+
+    /** What the sensor sees of a sample that is held upright: turned back by a quarter. */
+    private static Pixels lying(String sample) throws Exception {
+        File bundle = new File(files(), "bundles").listFiles()[0];
+        Preprocessing how = ModelBundle.parse(new String(
+                Files.readAllBytes(new File(bundle, "bundle.json").toPath()), StandardCharsets.UTF_8)).preprocessing;
+        return Orientation.upright(Pictures.read(new File(bundle, "samples/" + sample), how), 8);
+    }
+
+    private static void awaitAnswer(final Activity activity, final String label) throws Exception {
+        await(label + " first, found " + answer(activity, 0), new Condition() {
+            @Override
+            public boolean holds() {
+                return answer(activity, 0).startsWith(label + " ");
+            }
+        });
     }
 
     @Test
-    public void withoutACameraAppThereIsAMessage() throws Exception {
-        Activity main = Robolectric.setupActivity(MainActivity.class);
-        ((ShadowApplication) Shadow.extract(RuntimeEnvironment.getApplication())).checkActivities(true);
+    public void theCameraIsLookedThroughOnceItIsAllowed() throws Exception {
+        addCamera();
+        allow(false);
+        MainActivity main = Robolectric.setupActivity(MainActivity.class);
+        awaitText(main, "ms now");
         press(main, "Camera");
-        assertEquals("This phone has no camera app.", ShadowToast.getTextOfLatestToast());
+        ShadowActivity.PermissionsRequest asked = ((ShadowActivity) Shadow.extract(main)).getLastRequestedPermission();
+        assertArrayEquals(new String[] {Manifest.permission.CAMERA}, asked.requestedPermissions);
+        assertNull("looked before it was allowed", main.camera());
+        allow(true);
+        main.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, new int[] {0});
+        main.camera().deliver(lying("07.png"));
+        awaitAnswer(main, "7");
+        awaitText(main, "camera");
+        main.camera().deliver(lying("04.png"));
+        awaitAnswer(main, "4");
+        press(main, "Next sample");
+        awaitAnswer(main, "0");
+        assertNull("the camera goes on behind a sample", main.camera());
+    }
+
+    @Test
+    public void aRefusedCameraIsToldAndTheRestWorks() throws Exception {
+        addCamera();
+        allow(false);
+        MainActivity main = Robolectric.setupActivity(MainActivity.class);
+        awaitText(main, "ms now");
+        press(main, "Camera");
+        int request = ((ShadowActivity) Shadow.extract(main)).getLastRequestedPermission().requestCode;
+        main.onRequestPermissionsResult(request, new String[] {Manifest.permission.CAMERA}, new int[] {-1});
+        awaitText(main, "The camera may not be used.");
+        main.onRequestPermissionsResult(request, new String[0], new int[0]); // the question was swept away
+        assertNull(main.camera());
+        press(main, "Next sample");
+        awaitAnswer(main, "1");
+    }
+
+    @Test
+    public void theCameraSurvivesRotationAndDeathAndRestsMeanwhile() throws Exception {
+        addCamera();
+        allow(true);
+        ActivityController<MainActivity> first = Robolectric.buildActivity(MainActivity.class).setup();
+        awaitText(first.get(), "ms now");
+        press(first.get(), "Camera");
+        assertNotNull(first.get().camera());
+        first.pause();
+        assertNull("frames behind another app", first.get().camera());
+        Bundle state = new Bundle();
+        first.saveInstanceState(state).stop().destroy();
+        MainActivity second = Robolectric.buildActivity(MainActivity.class).setup(state).get();
+        second.camera().deliver(lying("03.png"));
+        awaitAnswer(second, "3");
+        allow(false); // taken back in the settings while the process was gone
+        MainActivity third = Robolectric.buildActivity(MainActivity.class).setup(state).get();
+        awaitText(third, "The camera may not be used.");
+        assertNull(third.camera());
+    }
+
+    @Test
+    public void aPhoneWithoutACameraOrWithABusyOneSaysSo() throws Exception {
+        allow(true);
+        MainActivity main = Robolectric.setupActivity(MainActivity.class);
+        awaitText(main, "ms now");
+        press(main, "Camera");
+        awaitText(main, "This phone has no camera.");
+        addCamera();
+        press(main, "Camera");
+        ShadowLooper.idleMainLooper();
+        assertNotNull(main.camera());
+        ((ShadowCameraManager) Shadow.extract(main.getSystemService(Context.CAMERA_SERVICE))).triggerDisconnect();
+        awaitText(main, "another app took it");
+        assertNull(main.camera());
     }
 
     @Test

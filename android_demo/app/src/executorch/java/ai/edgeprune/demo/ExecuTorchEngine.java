@@ -1,5 +1,6 @@
 package ai.edgeprune.demo;
 
+import ai.edgeprune.core.CpuEngine;
 import ai.edgeprune.core.Engine;
 import ai.edgeprune.core.EngineException;
 import java.io.File;
@@ -10,25 +11,20 @@ import org.pytorch.executorch.Module;
 import org.pytorch.executorch.Tensor;
 
 /** ExecuTorch on the CPU, with the delegate that the file was made for (XNNPACK). Inputs are float32. */
-final class ExecuTorchEngine implements Engine {
+final class ExecuTorchEngine extends CpuEngine {
     /** Of android_demo/pom.xml: the library does not tell. */
     private static final String VERSION = "1.5.1";
 
     private final Module module;
-    private final int threads;
     private final FloatBuffer[] buffers;
     private final EValue[] inputs;
     private EValue[] outputs = new EValue[0];
 
     ExecuTorchEngine(File model, int threads, String delegate, int[][] shapes) throws EngineException {
-        if (!delegate.equals("cpu") && !delegate.equals("xnnpack")) {
-            throw new EngineException(EngineException.DELEGATE,
-                    "this app has no delegate " + delegate + " for executorch");
-        }
+        super(Engine.EXECUTORCH, VERSION, threads, delegate);
         if (shapes.length == 0) {
             throw new EngineException(EngineException.BAD_REQUEST, "ExecuTorch needs the shapes of the inputs");
         }
-        this.threads = threads;
         buffers = new FloatBuffer[shapes.length];
         inputs = new EValue[shapes.length];
         for (int i = 0; i < shapes.length; i++) {
@@ -76,21 +72,6 @@ final class ExecuTorchEngine implements Engine {
     @Override
     public float[] output() {
         return outputs[0].toTensor().getDataAsFloatArray();
-    }
-
-    @Override
-    public String version() {
-        return VERSION;
-    }
-
-    @Override
-    public String delegate() {
-        return "xnnpack";
-    }
-
-    @Override
-    public int threads() {
-        return threads;
     }
 
     @Override

@@ -9,6 +9,15 @@ import java.lang.reflect.InvocationTargetException;
 final class Engines implements Engine.Factory {
     private static final String EXECUTORCH_ENGINE = "ai.edgeprune.demo.ExecuTorchEngine";
 
+    /** Whether the app was built with a runtime's library. */
+    static boolean has(String runtime) {
+        try {
+            return runtime.equals(Engine.LITERT) || Class.forName(EXECUTORCH_ENGINE) != null;
+        } catch (ClassNotFoundException left) {
+            return false;
+        }
+    }
+
     @Override
     public Engine open(File model, String runtime, int threads, String delegate, int[][] shapes)
             throws EngineException {

@@ -1,17 +1,18 @@
 package ai.edgeprune.demo;
 
 import ai.edgeprune.core.BenchmarkRequest;
+import ai.edgeprune.core.Engine;
 import ai.edgeprune.core.Model;
 import ai.edgeprune.core.ModelBundle;
+import ai.edgeprune.core.Pixels;
 import ai.edgeprune.core.Results;
 import ai.edgeprune.core.Session;
+import android.Manifest;
 import android.app.Activity;
-import android.content.ActivityNotFoundException;
-import android.content.ClipData;
 import android.content.Intent;
+import android.content.pm.PackageManager;
 import android.net.Uri;
 import android.os.Bundle;
-import android.provider.MediaStore;
 import android.view.View;
 import android.widget.AdapterView;
 import android.widget.ArrayAdapter;
@@ -20,15 +21,14 @@ import android.widget.LinearLayout;
 import android.widget.ScrollView;
 import android.widget.Spinner;
 import android.widget.TextView;
-import android.widget.Toast;
 import java.io.File;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 
-/** Dense and pruned side by side on a sample or a picture of the gallery; bundle, runtime and threads are chosen. */
-public final class MainActivity extends Activity {
+/** Dense and pruned side by side on a sample, a picture or the camera; bundle, runtime and threads are chosen. */
+public final class MainActivity extends Activity implements LiveCamera.Listener {
     private static final int GALLERY = 1;
     private static final int CAMERA = 2;
     private static final String SESSION = "session";
@@ -36,6 +36,7 @@ public final class MainActivity extends Activity {
     private Bundles bundles;
     private Session session;
     private SideBySide sideBySide;
+    private LiveCamera camera;
 
     @Override
     protected void onCreate(Bundle state) {
@@ -65,7 +66,9 @@ public final class MainActivity extends Activity {
         }
         session = Session.restore(bundles.bundles, state == null ? null : state.getString(SESSION));
         build(column);
-        classify();
+        if (!session.live()) {
+            classify();
+        }
     }
 
     @Override
@@ -91,22 +94,88 @@ public final class MainActivity extends Activity {
             getContentResolver().takePersistableUriPermission(address, Intent.FLAG_GRANT_READ_URI_PERMISSION);
             session.choosePicture(address.toString());
             classify();
-        } else if (request == CAMERA && result == RESULT_OK) {
-            session.choosePicture(CameraProvider.PHOTOGRAPH.toString());
-            classify();
         }
     }
 
-    private void photograph() {
-        Intent ask = new Intent(MediaStore.ACTION_IMAGE_CAPTURE)
-                .putExtra(MediaStore.EXTRA_OUTPUT, CameraProvider.PHOTOGRAPH)
-                .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION | Intent.FLAG_GRANT_READ_URI_PERMISSION);
-        ask.setClipData(ClipData.newRawUri("", CameraProvider.PHOTOGRAPH)); // carries the grant below Android 11
-        try {
-            startActivityForResult(ask, CAMERA);
-        } catch (ActivityNotFoundException none) {
-            Toast.makeText(this, R.string.no_camera, Toast.LENGTH_LONG).show();
+    @Override
+    protected void onResume() {
+        super.onResume();
+        if (session != null && session.live()) {
+            look();
         }
+    }
+
+    @Override
+    protected void onPause() {
+        super.onPause();
+        lookAway();
+    }
+
+    @Override
+    public void onRequestPermissionsResult(int request, String[] asked, int[] results) {
+        if (request != CAMERA || session == null) {
+            return;
+        }
+        if (results.length > 0 && results[0] == PackageManager.PERMISSION_GRANTED) {
+            session.chooseLive(true);
+            look();
+        } else {
+            sideBySide.say(getString(R.string.camera_refused));
+        }
+    }
+
+    /** Start the camera's frames, if that is still allowed. */
+    private void look() {
+        if (camera != null) {
+            return;
+        }
+        if (!mayLook()) {
+            session.chooseLive(false);
+            sideBySide.say(getString(R.string.camera_refused));
+            return;
+        }
+        camera = new LiveCamera(this, this);
+        camera.open();
+    }
+
+    private boolean mayLook() {
+        return checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED;
+    }
+
+    private void lookAway() {
+        if (camera != null) {
+            camera.close();
+            camera = null;
+        }
+    }
+
+    @Override
+    public boolean wants() {
+        return !sideBySide.busy();
+    }
+
+    @Override
+    public void frame(final Pixels upright) {
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                if (camera != null) {
+                    sideBySide.classify(session, bundles.folders.get(session.bundleIndex()), upright);
+                }
+            }
+        });
+    }
+
+    @Override
+    public void failed(final String why) {
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                lookAway();
+                session.chooseLive(false);
+                sideBySide.say(why);
+            }
+        });
     }
 
     private void build(LinearLayout column) {
@@ -155,7 +224,15 @@ public final class MainActivity extends Activity {
         buttons.addView(button(R.string.camera, new View.OnClickListener() {
             @Override
             public void onClick(View view) {
-                photograph();
+                if (session.live()) {
+                    session.chooseLive(false);
+                    classify();
+                } else if (mayLook()) {
+                    session.chooseLive(true);
+                    look();
+                } else {
+                    requestPermissions(new String[] {Manifest.permission.CAMERA}, CAMERA);
+                }
             }
         }));
         column.addView(buttons);
@@ -167,12 +244,25 @@ public final class MainActivity extends Activity {
         column.addView(sideBySide.view());
     }
 
+    /** The session's picture; the camera's next frame is classified anyway. */
     private void classify() {
-        sideBySide.classify(session, bundles.folders.get(session.bundleIndex()));
+        if (!session.live()) {
+            lookAway();
+            sideBySide.classify(session, bundles.folders.get(session.bundleIndex()), null);
+        }
+    }
+
+    /** The camera, null while nothing is looked at through it. */
+    LiveCamera camera() {
+        return camera;
     }
 
     private Spinner runtimeChooser() {
-        return chooser(session.bundle().runtimes(), session.runtimeIndex(), new Choice() {
+        List<String> runtimes = session.bundle().runtimes();
+        if (!Engines.has(Engine.EXECUTORCH)) {
+            runtimes.add(getString(R.string.no_executorch));
+        }
+        return chooser(runtimes, session.runtimeIndex(), new Choice() {
             @Override
             public void chosen(int index) {
                 session.chooseRuntime(index);
@@ -219,9 +309,15 @@ public final class MainActivity extends Activity {
         void chosen(int index);
     }
 
-    private Spinner chooser(List<String> texts, final int first, final Choice choice) {
+    private Spinner chooser(final List<String> texts, final int first, final Choice choice) {
         Spinner spinner = new Spinner(this);
-        spinner.setAdapter(new ArrayAdapter<>(this, android.R.layout.simple_spinner_dropdown_item, texts));
+        final String absent = getString(R.string.no_executorch);
+        spinner.setAdapter(new ArrayAdapter<String>(this, android.R.layout.simple_spinner_dropdown_item, texts) {
+            @Override
+            public boolean isEnabled(int index) {
+                return !texts.get(index).equals(absent);
+            }
+        });
         spinner.setSelection(first);
         spinner.setOnItemSelectedListener(new AdapterView.OnItemSelectedListener() {
             private int chosen = first;

@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** The lower half of the main screen: the picture as the networks see it, and what each answers. Works off the UI. */
 final class SideBySide {
@@ -32,6 +33,7 @@ final class SideBySide {
 
     private final Activity activity;
     private final ExecutorService worker = Executors.newSingleThreadExecutor();
+    private final AtomicInteger waiting = new AtomicInteger();
     private final LinearLayout view;
     private final ImageView picture;
     private final TextView caption;
@@ -84,14 +86,29 @@ final class SideBySide {
         worker.shutdown();
     }
 
-    /** Show what both networks say of the session's picture. */
-    void classify(Session session, final File folder) {
+    /** Whether something is still to be classified. */
+    boolean busy() {
+        return waiting.get() > 0;
+    }
+
+    /** A message in the caption's place, in turn after what is being classified. */
+    void say(final String text) {
+        work(new Runnable() {
+            @Override
+            public void run() {
+                show(null, text);
+            }
+        });
+    }
+
+    /** Show what both networks say of the session's picture, or of `frame` if there is one. */
+    void classify(Session session, final File folder, final Pixels frame) {
         final ModelBundle bundle = session.bundle();
         final String runtime = session.runtime();
         final int threads = session.threads();
         final ModelBundle.Sample sample = session.sample();
         final String address = session.picture();
-        worker.execute(new Runnable() {
+        work(new Runnable() {
             @Override
             public void run() {
                 open(bundle, folder, runtime, threads);
@@ -100,13 +117,32 @@ final class SideBySide {
                     return;
                 }
                 try {
-                    Pixels seen = bundle.preprocessing.fit(read(bundle.preprocessing, folder, sample, address));
+                    Pixels picture = frame != null ? frame : read(bundle.preprocessing, folder, sample, address);
+                    Pixels seen = bundle.preprocessing.fit(picture);
                     for (int i = 0; i < NETWORKS.length; i++) {
                         answer(i, bundle, runtime, seen);
                     }
-                    show(Pictures.show(seen), sample == null ? "" : sample.label);
+                    String title = sample == null ? "" : sample.label;
+                    show(Pictures.show(seen), frame == null ? title : activity.getString(R.string.camera_live));
                 } catch (IOException | SecurityException | OutOfMemoryError error) {
                     show(null, String.valueOf(error.getMessage()));
+                }
+            }
+        });
+    }
+
+    private void work(final Runnable task) {
+        if (worker.isShutdown()) { // a frame that came as the screen went
+            return;
+        }
+        waiting.incrementAndGet();
+        worker.execute(new Runnable() {
+            @Override
+            public void run() {
+                try {
+                    task.run();
+                } finally {
+                    waiting.decrementAndGet();
                 }
             }
         });

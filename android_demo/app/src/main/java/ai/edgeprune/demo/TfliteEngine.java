@@ -1,5 +1,6 @@
 package ai.edgeprune.demo;
 
+import ai.edgeprune.core.CpuEngine;
 import ai.edgeprune.core.Engine;
 import ai.edgeprune.core.EngineException;
 import java.io.File;
@@ -17,17 +18,13 @@ import org.tensorflow.lite.Tensor;
 import org.tensorflow.lite.TensorFlowLite;
 
 /** TensorFlow Lite on the CPU with XNNPACK. */
-final class TfliteEngine implements Engine {
+final class TfliteEngine extends CpuEngine {
     private final Interpreter interpreter;
-    private final int threads;
     private final Object[] inputs;
     private final Map<Integer, Object> outputs = new HashMap<>();
 
     TfliteEngine(File model, int threads, String delegate) throws EngineException {
-        if (!delegate.equals("cpu") && !delegate.equals("xnnpack")) {
-            throw new EngineException(EngineException.DELEGATE, "this app has no delegate " + delegate + " for litert");
-        }
-        this.threads = threads;
+        super(Engine.LITERT, TensorFlowLite.runtimeVersion(), threads, delegate);
         Interpreter.Options options = new Interpreter.Options().setNumThreads(threads).setUseXNNPACK(true);
         try {
             interpreter = new Interpreter(map(model), options);
@@ -92,21 +89,6 @@ final class TfliteEngine implements Engine {
         float[] numbers = new float[tensor.numElements()];
         buffer.asFloatBuffer().get(numbers);
         return numbers;
-    }
-
-    @Override
-    public String version() {
-        return TensorFlowLite.runtimeVersion();
-    }
-
-    @Override
-    public String delegate() {
-        return "xnnpack";
-    }
-
-    @Override
-    public int threads() {
-        return threads;
     }
 
     @Override

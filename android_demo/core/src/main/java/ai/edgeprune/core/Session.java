@@ -16,6 +16,7 @@ public final class Session {
     private int sample;
     /** A picture of the gallery as its address; empty: a sample of the bundle. */
     private String picture = "";
+    private boolean live;
 
     /** `bundles` is what the app carries; it may be empty. */
     public Session(List<ModelBundle> bundles) {
@@ -34,6 +35,7 @@ public final class Session {
                     session.chooseRuntime(bundles.get(i).runtimes().indexOf(json.getString("runtime", "")));
                     session.chooseSample(json.getInt("sample", 0));
                     session.picture = json.getString("picture", "");
+                    session.live = json.getBoolean("live", false);
                 }
             }
             session.chooseThreads(json.getInt("threads", 0));
@@ -45,7 +47,8 @@ public final class Session {
 
     /** All choices as a text. */
     public String save() {
-        JsonObject json = Json.object().add("threads", threads).add("sample", sample).add("picture", picture);
+        JsonObject json = Json.object().add("threads", threads).add("sample", sample).add("picture", picture)
+                .add("live", live);
         if (bundle() != null) {
             json.add("bundle", bundle().name).add("runtime", runtime());
         }
@@ -116,15 +119,26 @@ public final class Session {
         if (index >= 0 && index < bundle().samples.size()) {
             sample = index;
             picture = "";
+            live = false;
         }
     }
 
-    /** The next sample, the first after the last; leaves the gallery's picture. */
+    /** The next sample, the first after the last; leaves the camera and the gallery's picture. */
     public void nextSample() {
-        chooseSample(picture.isEmpty() ? (sample + 1) % Math.max(1, bundle().samples.size()) : sample);
+        chooseSample(picture.isEmpty() && !live ? (sample + 1) % Math.max(1, bundle().samples.size()) : sample);
     }
 
     public void choosePicture(String address) {
         picture = address;
+        live = false;
+    }
+
+    /** Whether the camera is looked through, instead of at the sample or picture. */
+    public boolean live() {
+        return live;
+    }
+
+    public void chooseLive(boolean chosen) {
+        live = chosen;
     }
 }

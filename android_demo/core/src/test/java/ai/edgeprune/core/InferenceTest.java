@@ -18,7 +18,7 @@ public class InferenceTest {
             assertEquals(bundle.samples.size(), expected.size());
             Model model = bundle.model(network, Engine.LITERT);
             int right = 0;
-            try (Engine engine = new JvmEngine(Golden.file("bundle/" + model.file), 1)) {
+            try (Engine engine = new JvmEngine(Golden.file("bundle/" + model.file), 1, "cpu")) {
                 for (int i = 0; i < expected.size(); i++) {
                     ModelBundle.Sample sample = bundle.samples.get(i);
                     Pixels seen = bundle.preprocessing.fit(Golden.picture("bundle/" + sample.file));

@@ -24,24 +24,20 @@ import org.bytedeco.tensorflowlite.TfLiteModel;
 import org.bytedeco.tensorflowlite.TfLiteTensor;
 
 /** TensorFlow Lite on the JVM, through its C API: the app's runtime for tests without a phone. */
-public final class JvmEngine implements Engine {
+public class JvmEngine extends CpuEngine {
     public static final Factory FACTORY = new Factory() {
         @Override
         public Engine open(File model, String runtime, int threads, String delegate, int[][] shapes)
                 throws EngineException {
-            if (!delegate.equals("cpu")) {
-                throw new EngineException(EngineException.DELEGATE, "no delegate " + delegate);
-            }
-            return new JvmEngine(model, threads);
+            return new JvmEngine(model, threads, delegate);
         }
     };
 
     private final TfLiteModel model;
     private final TfLiteInterpreter interpreter;
-    private final int threads;
 
-    JvmEngine(File file, int threads) throws EngineException {
-        this.threads = threads;
+    public JvmEngine(File file, int threads, String delegate) throws EngineException {
+        super(Engine.LITERT, TfLiteVersion().getString(), threads, delegate);
         model = TfLiteModelCreateFromFile(file.getPath());
         if (model == null || model.isNull()) {
             throw new EngineException(EngineException.MODEL_UNREADABLE, file + " is no model");
@@ -85,21 +81,6 @@ public final class JvmEngine implements Engine {
             values.get(numbers);
         }
         return numbers;
-    }
-
-    @Override
-    public String version() {
-        return TfLiteVersion().getString();
-    }
-
-    @Override
-    public String delegate() {
-        return "xnnpack";
-    }
-
-    @Override
-    public int threads() {
-        return threads;
     }
 
     @Override

@@ -1,7 +1,9 @@
 package ai.edgeprune.core;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertTrue;
 
 import java.util.Arrays;
 import java.util.Collections;
@@ -57,6 +59,20 @@ public class SessionTest {
         session.choosePicture("content://x");
         session.nextSample();
         assertEquals("0", session.sample().label);
+    }
+
+    @Test
+    public void theCameraSurvivesAndIsLeftForPictures() throws Exception {
+        Session session = new Session(bundles("a"));
+        session.nextSample();
+        session.chooseLive(true);
+        assertTrue(Session.restore(bundles("a"), session.save()).live());
+        session.nextSample();
+        assertFalse(session.live());
+        assertEquals("back to the sample before", "1", session.sample().label);
+        session.chooseLive(true);
+        session.choosePicture("content://x");
+        assertFalse(Session.restore(bundles("a"), session.save()).live());
     }
 
     @Test
