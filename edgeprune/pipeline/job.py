@@ -169,10 +169,10 @@ def _check_recipe(job: Job) -> None:
         make(job.recipe.allocate, RULES)  # settings it does not have are told here
     job.schedule.check(length)
     job.recovery.check(length)
-    classes = bool(job.recipe.score.settings.get("class_balanced"))
+    classes = bool(job.recipe.score.settings.get("class_balanced")) or getattr(job.recovery, "needs_classes", False)
     if classes and (is_loader(job.data.train) or labels_of(job.data.train) is None):
         raise UsageError(
-            f"The recipe {job.recipe.name} balances classes, and the training data has no class labels.",
+            f"The recipe {job.recipe.name} needs the class of every image, and the training data has no class labels.",
             "Give a dataset with integer labels, or another --recipe.",
         )
 

@@ -46,6 +46,11 @@ class KeptData:
                 "floor is 0 or more, the others 1 or more",
             )
 
+    @property
+    def needs_classes(self) -> bool:
+        """Class labels are needed, which is told before any work."""
+        return True
+
     def check(self, length: Length) -> None:
         """Any length of training will do."""
 

@@ -1,0 +1,122 @@
+"""Every recipe on Fashion-MNIST, 3 seeds, beside L1 with fine-tuning and training from scratch, at equal latency.
+
+python -m benchmarks.recipes [--seeds 0 1 2] [--recipes gradual granet] [--latency 50%] [--epochs 6] [--quick]
+
+Every row is kept in build/bench/recipes.jsonl: a killed benchmark goes on. The table goes to docs/benchmarks.md.
+Recipes train equally long (`--epochs` in all, those that prune while they train included); the controls are trained
+from random weights for as many epochs as the dense network, and for as much compute. `--quick`: ResNet-8 on
+scikit-learn's digits, to try the script; its rows are kept apart and no table is written.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fashion, table
+from benchmarks.train_baseline import train
+from edgeprune.recipe import load_recipe, recipe_names
+
+CONTROL = "l1"
+QUICK = ("builtin:resnet8", "builtin:digits", 10, 0.1)
+FULL = (fashion.MODEL, fashion.DATA, fashion.DENSE_EPOCHS, fashion.DENSE_LR)
+
+
+def row(recipe: str, seed: int, latency: str, epochs: int, quick: bool) -> dict[str, Any]:
+    """One `edgeprune optimize` as a user would run it; with the controls for the L1 recipe."""
+    model, data, dense_epochs, lr = QUICK if quick else FULL
+    weights = table.BUILD / f"digits-{seed}.safetensors" if quick else fashion.weights_of(seed)
+    if not weights.exists():
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        train(model, data, dense_epochs, lr, seed, weights)
+    folder = table.BUILD / f"recipes-{'quick-' * quick}{recipe}-{seed}"
+    training = load_recipe(recipe).recover
+    words = ["--model", model, "--weights", str(weights), "--data", data, "--latency", latency, "--recipe", recipe,
+             "--seed", str(seed), "--formats", "litert", "-o", str(folder), "--json"]  # fmt: skip
+    words += ["--dense-epochs", str(dense_epochs), "--control", "scratch"] if recipe == CONTROL else []
+    if training.name == "scratch":
+        epochs = dense_epochs
+    words += ["--epochs", str(epochs)] if training.epochs else []
+    if (folder / "result.json").exists():
+        shutil.rmtree(folder)
+    words += ["--resume"] if folder.exists() else []
+    done = subprocess.run([sys.executable, "-m", "edgeprune", "optimize", *words], stdout=subprocess.PIPE, check=False)
+    if done.returncode not in (0, 4):
+        return {"accuracy": None, "note": f"exit code {done.returncode}"}
+    result = json.loads(done.stdout)
+    if "error" in result:
+        return {"accuracy": None, "note": result["error"]["message"]}
+    recovery = result["recovery"] or {"before": {}, "after_bn": {}, "seconds": 0.0, "epochs": []}
+    return {
+        "dense": result["dense"]["accuracy"],
+        "before": recovery["before"].get("accuracy"),
+        "after_bn": recovery["after_bn"].get("accuracy"),
+        "accuracy": result["pruned"]["accuracy"],
+        "ratio": result["budget"]["requirements"][0]["ratio"],
+        "met": result["met"],
+        "train_s": recovery["seconds"],
+        "epochs": len(recovery["epochs"]),
+        "controls": {c["name"]: [c["metrics"]["accuracy"], c["epochs"], c["seconds"]] for c in result["controls"]},
+    }
+
+
+def report(name: str, latency: str, epochs: int) -> str:
+    """The Markdown table of all rows so far."""
+    rows = [
+        r for r in table.rows(name) if r["accuracy"] is not None and (r["latency"], r["budget"]) == (latency, epochs)
+    ]
+    body = []
+    for recipe in recipe_names():
+        chosen = [r for r in rows if r["recipe"] == recipe]
+        if not chosen:
+            continue
+        body.append(
+            [
+                recipe,
+                table.spread([r["before"] for r in chosen], 100, 1),
+                table.spread([r["after_bn"] for r in chosen], 100, 1),
+                table.spread([r["accuracy"] for r in chosen], 100),
+                table.spread([r["ratio"] for r in chosen], 100, 1),
+                f"{sum(r['met'] for r in chosen)} of {len(chosen)}",
+                table.spread([r["train_s"] for r in chosen], 1, 0),
+            ]
+        )
+        for control in chosen[0]["controls"]:
+            each = [r["controls"][control] for r in chosen if control in r["controls"]]
+            body.append(
+                [f"control {control}, widths of {recipe}, {each[0][1]} epochs", "", "",
+                 table.spread([x[0] for x in each], 100), "the same", "", table.spread([x[2] for x in each], 1, 0)]
+            )  # fmt: skip
+    heading = ["recipe", "val, removed, %", "val, before training, %", "test, %", "measured latency, % of dense", "met",
+               "training, s"]  # fmt: skip
+    return (
+        f"Latency budget {latency}, LiteRT, 1 thread, measured A-B-B-A against the dense file; {epochs} epochs in all. "
+        "Numbers are means (ranges) over seeds.\n\n" + table.markdown(heading, body)
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--recipes", nargs="+", default=list(recipe_names()), choices=recipe_names())
+    parser.add_argument("--latency", default="50%")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    name = "recipes-quick" if args.quick else "recipes"
+    for seed in args.seeds:
+        for recipe in args.recipes:
+            key = {"recipe": recipe, "seed": seed, "latency": args.latency, "budget": args.epochs}
+            table.once(name, key, lambda r=recipe, s=seed: row(r, s, args.latency, args.epochs, args.quick))
+    text = report(name, args.latency, args.epochs)
+    if not args.quick:
+        table.write_section(Path("docs/benchmarks.md"), "Recipes", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
