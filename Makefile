@@ -32,11 +32,18 @@ test-all: .venv/installed debian native-if-possible
 	$(BIN)/pytest -n 2
 	$(BIN)/python -m benchmarks.convert_zoo  # hours, resumable
 
+# Hours; every benchmark keeps its rows in build/bench and goes on after a kill.
+BENCHMARKS := speed solver zoo_speed reshape digits fashion budget baselines
 bench: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
-	$(BIN)/python -m benchmarks.fashion
-	$(BIN)/python -m benchmarks.digits
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+bench-quick: .venv/installed debian
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.solver
+	$(BIN)/python -m benchmarks.digits --seeds 0
+	$(BIN)/python -m benchmarks.budget --models mobilenet_v2 --runtimes litert --budgets 50%
 
 # The runners for phones, and a phone to try them on.
 SOURCES := $(wildcard profilers/android/native/*) profilers/android/native_build.py pyproject.toml
