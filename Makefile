@@ -41,6 +41,7 @@ bench: .venv/installed debian
 bench-quick: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.recipes  # hours, resumable
 	$(BIN)/python -m benchmarks.solver
 	$(BIN)/python -m benchmarks.digits --seeds 0
 	$(BIN)/python -m benchmarks.budget --models mobilenet_v2 --runtimes litert --budgets 50%
