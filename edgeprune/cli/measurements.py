@@ -108,11 +108,11 @@ def _list(as_json: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("device", "file", "runtime"):
         table.add_column(column, overflow="fold")
-    for column in ("threads", "median ms", "kind", "when (UTC)"):
-        table.add_column(column)
+    for column in ("threads", "median ms", "kind", "when"):
+        table.add_column(column, no_wrap=True)
     for row in rows:
         median = significant(row["median_ms"])
-        when = (row["when"] or "")[:16].replace("T", " ")
+        when = (row["when"] or "")[:10]
         cells = (row["runtime"], str(row["threads"]), median, row["kind"], when)
         table.add_row(Text(row["device"]), Text(row["name"] or row["sha256"][:10]), *cells)
     Console().print(table if rows else "Nothing was measured yet.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from converters.artifact import Artifact
 from profilers import statistics
-from profilers.android import conditions
+from profilers.android import conditions, on_device
 from profilers.android.station import Station
 from profilers.android.turn import Report, Turn
 from profilers.errors import RuntimeNotInstalled
@@ -22,11 +22,15 @@ MEMORY_RUNS = 5
 
 @dataclass
 class Lane:
-    """One file: the reports of its turns, a process each, and of the process that told its memory."""
+    """One file: the reports of its turns, a process each, and of the process that told its memory.
+
+    `difference` is that of its outputs to this machine's, see `on_device`.
+    """
 
     artifact: Artifact
     reports: list[Report] = field(default_factory=list)
     memory: Report | None = None
+    difference: float | None = None
 
     @property
     def turns(self) -> list[list[float]]:
@@ -115,6 +119,7 @@ def measure_turns(
         ]
         for lane, report in zip(lanes.values(), station.run(brief), strict=True):
             lane.memory = report
+            lane.difference = on_device.difference(station, lane.artifact)
     after = conditions.snapshot(station.phone)
     flags = (*doubts, *conditions.flags(before, after), *station.notes[notes:])
     measured = {name: _measurement(station, lane, turns[name], before, after, flags) for name, lane in lanes.items()}
@@ -161,7 +166,12 @@ def _measurement(
             first.runtime, first.runtime_version, first.threads, turn.cores, seen, first.delegate, station.runner.libc
         ),
         conditions_before=before,
-        conditions_after=after,
-        flags=(*statistics.stability_flags(samples), *refused, *flags),
+        conditions_after={**after, "outputs_difference": lane.difference},
+        flags=(
+            *on_device.doubts(lane.difference, lane.artifact),
+            *statistics.stability_flags(samples),
+            *refused,
+            *flags,
+        ),
         kind=station.facts.kind,
     )

@@ -73,6 +73,27 @@ def test_a_quick_look_at_two_files_has_pairs_enough_for_an_interval_and_tells_ev
     assert told == ["reference", "candidate", "candidate", "reference"] * 3
 
 
+def test_outputs_on_the_phone_are_compared_with_this_machines(
+    station: Station, big: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = measure(station, {"net": big}, protocol=QUICK)["net"]
+    assert found.conditions_after["outputs_difference"] < 1e-5
+    assert not any("computes something else" in flag for flag in found.flags)
+    answer = NativeRunner.answer
+
+    def wrong(self: NativeRunner, artifact: Artifact, inputs: list[Path], folder: Path) -> list[Path]:
+        (path,) = answer(self, artifact, inputs, folder)
+        path.write_bytes((np.frombuffer(path.read_bytes(), np.float32) * np.float32(1.01)).tobytes())
+        return [path]
+
+    monkeypatch.setattr(NativeRunner, "answer", wrong)
+    found = measure(station, {"net": big}, protocol=QUICK)["net"]
+    assert "the phone computes something else than this machine: outputs differ by 1.00% of the largest" in found.flags
+    monkeypatch.setattr(NativeRunner, "answer", lambda *_: [Path("/dev/null")])
+    with pytest.raises(MeasurementError, match="no numbers, or too few"):
+        measure(station, {"net": big}, protocol=QUICK)
+
+
 def test_cores_that_are_asked_for_are_told_and_granted(station: Station, big: Artifact) -> None:
     last = station.facts.cores - 1
     found = measure(station, {"net": big}, protocol=QUICK, cores=(last,), memory=False)["net"]
