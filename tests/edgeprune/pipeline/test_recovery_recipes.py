@@ -6,9 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeprune.graph import Widths
+from edgeprune.graph import Widths, find_groups, kept_units, trace
 from edgeprune.recipe import load_recipe
 from edgeprune.result import Result
+from edgeprune.score import score
+from edgeprune.sources.batches import calibration_batches
+from edgeprune.sources.data import load_data
 from edgeprune.sources.models import load_model
 
 pytestmark = pytest.mark.slow
@@ -40,6 +43,14 @@ def test_flap_moves_means_and_trains_nothing(optimized, given, trained, tmp_path
     before, after = inherited(dense, tmp_path / "run")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved, "removed channels had a mean"
+    coupling = find_groups(trace(dense.eval(), (torch.zeros(1, 1, 8, 8),)))
+    scores = score("flap", dense, coupling, calibration_batches(load_data("builtin:digits"), 256))
+    kept = kept_units(coupling, Widths.from_json((tmp_path / "run" / "widths.json").read_text()))
+    assert kept
+    for group, units in kept.items():  # not so with --score random
+        gone = torch.ones(len(scores[group]), dtype=torch.bool)
+        gone[units] = False
+        assert scores[group][units].mean() > scores[group][gone].mean() + 0.5
     assert {name.rpartition(".")[2] for name in moved} <= {"bias", "running_mean"}
     assert result.recovery.after_bn["accuracy"] >= result.recovery.before["accuracy"]
 
