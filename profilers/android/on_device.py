@@ -1,7 +1,11 @@
 """Does a file compute on the phone what it computes on this machine? One seeded input through both."""
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -24,11 +28,12 @@ def difference(station: Station, artifact: Artifact) -> float | None:
     if not isinstance(runner, NativeRunner):
         return None
     try:
-        session = open_session(artifact.path, artifact.format)
+        with _runtimes_silent():
+            session = open_session(artifact.path, artifact.format)
+            inputs = random_inputs(session)
+            expected = session.run(inputs)
     except RuntimeNotInstalled:
         return None
-    inputs = random_inputs(session)
-    expected = session.run(inputs)
     with tempfile.TemporaryDirectory(prefix="edgeprune-outputs-") as made:
         folder = Path(made)
         files = [folder / f"in-{number}" for number in range(len(inputs))]
@@ -43,6 +48,22 @@ def difference(station: Station, artifact: Artifact) -> float | None:
         raise distrust("outputs that are no numbers, or too few", artifact.path.name)
     largest = max(float(np.abs(other).max()) for _, other in pairs)
     return max(float(np.abs(one - other).max()) for one, other in pairs) / max(largest, 1e-12)
+
+
+_SILENT = Lock()  # descriptor 2 is the whole process's
+
+
+@contextmanager
+def _runtimes_silent() -> Iterator[None]:
+    """What the runtimes' own code writes to stderr goes nowhere."""
+    with _SILENT, Path("/dev/null").open("wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def doubts(found: float | None, artifact: Artifact) -> tuple[str, ...]:
