@@ -39,7 +39,8 @@ NETWORKS = {
 OURS = (
     ("litert", "none"), ("litert", "fp16"), ("litert", "int8-weights"), ("litert", "int8"),
     ("executorch", "none"), ("executorch", "fp16"), ("executorch", "int8"),
-    ("coreml", "fp16"), ("coreml", "int8-weights"), ("coreml", "palettize"), ("onnx", "none"), ("onnx", "fp16"),
+    ("coreml", "fp16"), ("coreml", "int8"), ("coreml", "int8-weights"), ("coreml", "palettize"),
+    ("onnx", "none"), ("onnx", "fp16"),
     ("onnx", "int8"),
 )  # fmt: skip
 HEADER = (

@@ -28,7 +28,13 @@ VARIANTS = ("dense", "half")
 MOST_PARAMS = 50e6
 MODEL_MINUTES = 25
 SIDE = 128  # pixels; the architectures that insist on another side get theirs
-CAUSES: dict[tuple[str, str, str], str] = {}  # why a row does not pass, where it was found out
+STATISTICS = "all pictures"  # what the batch norms refer to; earlier rows, marked *, refer to one and are made again
+_UNKNOWN = "the file is written, its program not proved: the reference interpreter lacks these operations"
+_NO_ZERO = "coremltools 9 has no aten.zero, which torchvision's shifted window calls"
+CAUSES: dict[tuple[str, str, str], str] = {  # why a row does not pass, where it was found out
+    **{(name, variant, "coreml"): _UNKNOWN for name in ("swin_t", "swin_s") for variant in VARIANTS},
+    **{(name, variant, "coreml"): _NO_ZERO for name in ("swin_v2_t",) for variant in VARIANTS},
+}
 HEADER = ("model", "params (M)", "side", *(f"{fmt}, {variant}" for variant in VARIANTS for fmt in FORMATS), "seconds")
 
 
@@ -136,8 +142,9 @@ def run(name: str) -> None:
     for variant in VARIANTS:
         for fmt in FORMATS:
             key = {"model": name, "variant": variant, "format": fmt}
+            kept = {**key, "statistics": STATISTICS}
             rows = [row for row in found if key.items() <= row.items()]
-            table.once("convert_zoo", key, lambda rows=rows, why=why: rows[0] if rows else {"failed": why})
+            table.once("convert_zoo", kept, lambda rows=rows, why=why: rows[0] if rows else {"failed": why})
 
 
 def write_page() -> None:
@@ -161,12 +168,14 @@ def write_page() -> None:
         first = next(iter(own.values()))
         seconds = sum(row.get("seconds", 0.0) for row in own.values())
         params = f"{first['params'] / 1e6:.1f}" if "params" in first else ""
-        body.append((model, params, str(first.get("side", "")), *cells, f"{seconds:.0f}"))
+        mark = "" if all(row["statistics"] == STATISTICS for row in own.values()) else " *"
+        body.append((model + mark, params, str(first.get("side", "")), *cells, f"{seconds:.0f}"))
     passed = sum(not row["failed"] for row in rows.values())
     text = (
         f"{passed} of {len(rows)} files pass, of {len(models)} architectures ({len(names())} are in reach). Cells: the "
         "largest difference from torch, relative to the largest output, on four photographs; Core ML by the reference "
-        f"interpreter.\n\n{table.markdown(HEADER, body)}\n\n"
+        "interpreter. Batch norms refer to all four pictures; * rows were made earlier, with the statistics of one.\n\n"
+        f"{table.markdown(HEADER, body)}\n\n"
     )
     text += "What does not pass:\n\n" + "\n".join(failures) if failures else "All that ran pass."
     table.write_section(PAGE, TITLE, text)
@@ -185,7 +194,8 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     rows = table.rows("convert_zoo")
     for name in names():
-        done = sum(row["model"] == name for row in rows) == len(VARIANTS) * len(FORMATS)
+        own = [row for row in rows if row["model"] == name and row["statistics"] == STATISTICS]
+        done = len(own) == len(VARIANTS) * len(FORMATS)
         if fnmatch.fnmatch(name, args.models) and not done and time.monotonic() < end:
             run(name)
     write_page()

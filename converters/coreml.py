@@ -1,15 +1,19 @@
-"""Core ML ML program (.mlpackage) for iOS 16 and later: float32, float16, int8 or 6-bit palettised weights.
+"""Core ML ML program (.mlpackage) for iOS 16 and later: float32, float16, int8 (iOS 17), int8 or palettised weights.
 
 On Linux the file is written, its weights are compared and its program can be run by the reference interpreter of
 `converters.mil`; what a phone's compiler makes of it is not claimed.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, fx
 
+from converters.coreml_int8 import quantize_activations
 from converters.dynamic import export, ranges
 from converters.errors import ConversionError
 from converters.options import Options
@@ -28,26 +32,28 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
         inputs[0] = _image_input(graph_module, example_inputs[0], options, *options.image)
     program = export(graph_module, example_inputs, options).run_decompositions({})
     _drop_aliases(program.graph)
-    model = ct.convert(
-        program,
-        convert_to="mlprogram",
-        minimum_deployment_target=ct.target.iOS16,
-        compute_precision=ct.precision.FLOAT32 if options.quantize == "none" else ct.precision.FLOAT16,
-        inputs=inputs,
-        pass_pipeline=_passes(),
-        skip_model_load=True,
-    )
-    _compress(model, options).save(str(path))
+    with _no_batch_norms():
+        model = ct.convert(
+            program,
+            convert_to="mlprogram",
+            minimum_deployment_target=ct.target.iOS17 if options.quantize == "int8" else ct.target.iOS16,
+            compute_precision=ct.precision.FLOAT32 if options.quantize == "none" else ct.precision.FLOAT16,
+            inputs=inputs,
+            skip_model_load=True,
+        )
+        _compress(model, options).save(str(path))
 
 
-def _passes() -> Any:
-    """coremltools' own passes but the one that makes a batch norm of a multiplication and an addition: it leaves the
-    batch norm its default epsilon, so that each scales by 1 - 5e-6, which a DenseNet adds up to 1e-4."""
-    import coremltools as ct
+@contextlib.contextmanager
+def _no_batch_norms() -> Iterator[None]:
+    """Without coremltools' pass that makes a batch norm of a multiplication and an addition: it leaves the batch norm
+    its default epsilon, so that each scales by 1 - 5e-6, which a DenseNet adds up to 1e-4; and in float16, which the
+    compressing of weights runs it on, it fails. It is switched off, since compressing takes no list of passes."""
+    from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 
-    pipeline = ct.PassPipeline()
-    pipeline.remove_passes({"common::fuse_elementwise_to_batchnorm"})
-    return pipeline
+    fusing = type(PASS_REGISTRY["common::fuse_elementwise_to_batchnorm"])
+    with patch.object(fusing, "apply", lambda *_: None):
+        yield
 
 
 def _shape(x: Tensor, options: Options) -> tuple[Any, ...]:
@@ -102,7 +108,9 @@ def _drop_aliases(graph: fx.Graph) -> None:
 def _compress(model: "ct.models.MLModel", options: Options) -> "ct.models.MLModel":  # type: ignore[name-defined]  # noqa: F821
     import coremltools.optimize.coreml as cto
 
-    if options.quantize == "int8-weights":
+    if options.quantize == "int8":
+        model = quantize_activations(model, options)
+    if options.quantize in ("int8", "int8-weights"):
         weights = cto.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=LEAST_WEIGHTS)
         return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=weights))
     if options.quantize == "palettize":

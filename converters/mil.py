@@ -17,7 +17,15 @@ from converters.errors import NotInterpreted
 from converters.mil_ops import OPS, Arguments, as_tensor
 from converters.mil_program import MilProgram
 
-TYPES = {1: torch.bool, 10: torch.float16, 11: torch.float32, 12: torch.float64, 21: torch.int8, 23: torch.int32}
+TYPES = {
+    1: torch.bool,
+    10: torch.float16,
+    11: torch.float32,
+    12: torch.float64,
+    21: torch.int8,
+    23: torch.int32,
+    31: torch.uint8,
+}
 
 
 class MilSession:
@@ -36,6 +44,11 @@ class MilSession:
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in the order of the program, in the types it declares."""
+        values = self.values(inputs)
+        return [values[name].numpy() for name in self._program.outputs]
+
+    def values(self, inputs: Sequence[Array]) -> dict[str, Any]:
+        """Every value of the program by its name, inputs and outputs included, in the types it declares."""
         pairs = zip(self._program.inputs.items(), inputs, strict=True)
         values: dict[str, Any] = {name: torch.from_numpy(x).to(TYPES[kind]) for (name, kind), x in pairs}
         with torch.no_grad():
@@ -46,4 +59,4 @@ class MilSession:
                 results = found if isinstance(found, tuple | list) else (found,)
                 for output, result in zip(op.outputs, results, strict=True):
                     values[output.name] = result.to(TYPES[output.type.tensorType.dataType])
-        return [values[name].numpy() for name in self._program.outputs]
+        return values

@@ -1,6 +1,6 @@
 """The operations of MIL programs in torch, one function each; the table of all stands at the end.
 
-Source: coremltools' MIL operation reference (ops/defs/iOS15 and iOS16).
+Source: coremltools' MIL operation reference (ops/defs/iOS15, iOS16 and iOS17).
 """
 
 from collections.abc import Callable, Sequence
@@ -268,6 +268,21 @@ def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Arguments
     return lambda a: function(a.x, a("y"))
 
 
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+
+
+def _quantize(a: Arguments) -> Tensor:
+    """Per tensor: an argument `axis` is refused by `check_all_read`."""
+    steps: Tensor = (a("input") / a("scale")).round() + (0 if a("zero_point") is None else a("zero_point").float())
+    return steps.clamp(*_LIMITS[a.number("output_dtype")])
+
+
+def _dequantize(a: Arguments) -> Tensor:
+    zero_point = 0 if a("zero_point") is None else a("zero_point").float()
+    found: Tensor = (a("input").float() - zero_point) * a("scale")
+    return found
+
+
 OPS: dict[str, Callable[[Arguments], Any]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -318,4 +333,6 @@ OPS: dict[str, Callable[[Arguments], Any]] = {
     "upsample_nearest_neighbor": _upsample("nearest"),
     "cast": lambda a: a.x.to(_NAMED[a.number("dtype")]),
     "identity": lambda a: a.x,
+    "quantize": _quantize,
+    "dequantize": _dequantize,
 }

@@ -27,11 +27,10 @@ PRECISIONS: dict[Quantize, str] = {
 _OFFERED: dict[Format, tuple[Quantize, ...]] = {
     "litert": ("none", "fp16", "int8", "int8-weights"),
     "executorch": ("none", "fp16", "int8"),
-    "coreml": ("none", "fp16", "int8-weights", "palettize"),
+    "coreml": ("none", "fp16", "int8", "int8-weights", "palettize"),
     "onnx": ("none", "fp16", "int8"),
 }
 _WHY_NOT: dict[tuple[Format, Quantize], str] = {
-    ("coreml", "int8"): "int8 activations need outputs of the Core ML runtime for calibration: use int8-weights",
     ("executorch", "int8-weights"): "XNNPACK's convolutions take int8 weights only with int8 activations: use int8",
 }
 

@@ -57,6 +57,8 @@ def _notes(fmt: str, outcome: dict[str, Any]) -> list[str]:
         notes.append(f"{fmt}: {inspection['transposes']} transposes in the file")
     if fmt == "executorch":
         notes.append(f"executorch: the app's runtime has to be ExecuTorch {versions['executorch']} or newer")
+    if fmt == "coreml" and outcome["artifact"]["precision"] == "int8":
+        notes.append("coreml: the file needs iOS 17; int8-weights is for iOS 16")
     if parity["compared"] != "outputs":
         notes.append(f"{fmt}: compared {parity['compared']}")
     if outcome["data"] is None:

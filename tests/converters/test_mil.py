@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from converters import ConversionError, Options, convert, inspect
 from converters.errors import NotInterpreted
 from converters.mil import OPS, MilSession
+from converters.mil_ops import Arguments
+from converters.mil_program import MilProgram
 from converters.parity import parity
 from tests.converters.test_formats import SmallResNet, generic, samples
 
@@ -115,18 +117,65 @@ def test_float16_rounds_and_compressed_weights_are_read(tmp_path: Path) -> None:
     assert 1e-5 < errors[1] < 1e-2
 
 
-@pytest.mark.parametrize("quantize", ["none", "fp16"])
+def scales(path: Path) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of every `quantize` of a program, by the name of what it reads."""
+    program = MilProgram(path)
+    return {
+        op.inputs["input"].arguments[0].name: (
+            float(program.constant(op, "scale")),
+            int(program.constant(op, "zero_point") or 0),
+        )
+        for op in program.operations
+        if op.type == "quantize"
+    }
+
+
+def test_int8_activations_span_what_all_of_the_calibration_shows(tmp_path: Path) -> None:
+    """coremltools by itself keeps the range of the last sample alone."""
+    model, path = generic(SmallResNet(16)).eval(), tmp_path / "net.mlpackage"
+    wide, narrow = (
+        torch.linspace(-3, 2.1, 3 * 16 * 16).view(1, 3, 16, 16),
+        torch.linspace(-1, 1, 768).view(1, 3, 16, 16),
+    )
+    convert(model, (narrow,), "coreml", path, Options(quantize="int8", calibration=[(wide,), (narrow,)]))
+    found = scales(path)
+    assert len(found) >= 5  # before every convolution, addition and linear layer
+    (entry,) = (name for name in found if name.startswith("args_0"))
+    assert found[entry][0] == pytest.approx(5.1 / 255, rel=1e-3)
+    assert found[entry][1] == 22  # -128 + 3 / 5.1 * 255
+    assert coremltools.utils.load_spec(str(path)).mlProgram.functions["main"].opset == "CoreML7"  # iOS 17
+
+
+def test_int8_rounds_and_clamps_by_hand() -> None:
+    class Given(Arguments):
+        def __init__(self, **values: Any) -> None:
+            self.given = values
+
+        def __call__(self, slot: str, default: Any = None) -> Any:
+            return self.given.get(slot, default)
+
+    zero = torch.tensor(3, dtype=torch.int8)
+    x = torch.tensor([0.24, 0.26, -100.0, 100.0])
+    steps = OPS["quantize"](Given(input=x, scale=torch.tensor(0.5), zero_point=zero, output_dtype="int8"))
+    assert steps.tolist() == [3, 4, -128, 127]
+    back = OPS["dequantize"](Given(input=steps.to(torch.int8), scale=torch.tensor(0.5), zero_point=zero))
+    assert back.tolist() == [0.0, 0.5, -65.5, 62.0]
+
+
+@pytest.mark.parametrize("quantize", ["none", "fp16", "int8", "int8-weights", "palettize"])
 def test_an_image_input_takes_pixels(quantize: str, tmp_path: Path) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     model, path = generic(SmallResNet(16)).eval(), tmp_path / "net.mlpackage"
     pixels = [torch.from_numpy(image[:16, :16].copy()).permute(2, 0, 1)[None] for image in load_sample_images().images]
     inputs = [((x / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1),) for x in pixels]
-    artifact = convert(model, inputs[0], "coreml", path, Options(quantize=quantize, image=(mean, std)))
+    artifact = convert(
+        model, inputs[0], "coreml", path, Options(quantize=quantize, image=(mean, std), calibration=inputs)
+    )
     assert inspect(path).inputs[0].dtype == "image"
     assert parity(artifact, model, inputs).passed
     found = MilSession(path).run([pixels[1].float().numpy()])[0]
     expected = model(*inputs[1]).detach().numpy()
-    assert abs(found - expected).max() <= 1e-2 * abs(expected).max()
+    assert abs(found - expected).max() <= {"none": 1e-4, "fp16": 1e-2}.get(quantize, 5e-2) * abs(expected).max()
     with pytest.raises(ConversionError, match="litert has no image inputs"):
         convert(model, inputs[0], "litert", tmp_path / "net.tflite", Options(image=(mean, std)))
 
@@ -177,6 +226,11 @@ def test_an_unknown_operation_is_named_and_nothing_is_claimed(tmp_path: Path) ->
     artifact = convert(Sorted(), samples(1, 3, 4, 4)[0], "coreml", tmp_path / "net.mlpackage")
     with pytest.raises(NotInterpreted, match="topk"):
         MilSession(artifact.path)
+    inputs = samples(2, 3, 4, 4)
+    with pytest.raises(ConversionError, match=r"the range of every value.*topk") as caught:
+        convert(Sorted(), inputs[0], "coreml", tmp_path / "int8.mlpackage", Options("int8", inputs))
+    assert "int8-weights" in caught.value.cure
+    assert not (tmp_path / "int8.mlpackage").exists()
 
 
 def test_batch_norms_that_stay_keep_their_scale(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ REDUCED: list[tuple[Format, str, float]] = [  # the size of the file, at most, a
     ("executorch", "fp16", 1.01),  # XNNPACK keeps the weights of convolutions in float32
     ("executorch", "int8", 0.4),
     ("coreml", "fp16", 0.6),
+    ("coreml", "int8", 0.4),
     ("coreml", "int8-weights", 0.4),
     ("coreml", "palettize", 0.4),
     ("onnx", "fp16", 0.6),
@@ -55,7 +56,7 @@ def test_a_reduced_file_is_smaller_and_answers_alike(
     assert inspect(artifact.path).params == 77_418
 
 
-@pytest.mark.parametrize("format", ["litert", "executorch", "onnx"])
+@pytest.mark.parametrize("format", ["litert", "executorch", "coreml", "onnx"])
 def test_int8_weights_are_rounded_per_output_channel(format: Format, digits: Digits, tmp_path: Path) -> None:
     path = tmp_path / f"net{SUFFIXES[format]}"
     convert(digits.model, digits.val[0], format, path)
@@ -64,8 +65,8 @@ def test_int8_weights_are_rounded_per_output_channel(format: Format, digits: Dig
     for exact, rounded in zip(floats, (layer.weight for layer in read(path, format).layers), strict=True):
         rows, found = exact.reshape(len(exact), -1), rounded.reshape(len(exact), -1)
         steps = np.abs(rows).max(axis=1, keepdims=True) / 127
-        assert (np.abs(rows - found) <= 0.51 * steps).all()  # half a step of its own channel
-        assert (np.abs(rows - found).max(axis=1) > 0).all()
+        assert (np.abs(rows - found) <= (0.6 if format == "coreml" else 0.51) * steps).all()  # half a step of its own
+        assert (np.abs(rows - found).max(axis=1) > 0).all()  # channel; Core ML's steps are float16
 
 
 def test_a_useless_calibration_fails_the_check(digits: Digits, tmp_path: Path) -> None:

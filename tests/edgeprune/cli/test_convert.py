@@ -106,7 +106,7 @@ def test_an_untrained_network_proves_nothing(cli, tmp_path):
         (("--to", ","), "names no format", "litert"),
         (("--to", "onnx", "--quantize", "int4"), "int4", "int8"),
         (("--to", "onnx", "--quantize", "palettize"), "onnx offers no palettize", "fp16"),
-        (("--to", "coreml", "--quantize", "int8"), "coreml offers no int8", "int8-weights"),
+        (("--to", "executorch", "--quantize", "int8-weights"), "executorch offers no int8-weights", "use int8"),
         (("--to", "onnx", "--nhwc"), "(N, C, H, W)", "litert"),
         (("--to", "onnx", "--backend", "vulkan"), "onnx has no vulkan", "--backend"),
         (("--to", "onnx", "--input-shape", "1,x"), "--input-shape", "1,3,224,224"),
