@@ -37,6 +37,8 @@ class ApkFacts:
             f"libraries: {libraries}",
             f"models: {', '.join(self.models) or 'none'}",
         ]
+        if not any("executorch" in name for names in self.native.values() for name in names):
+            lines.append("ExecuTorch: not in this build, .pte files are left out")
         if self.small_pages:
             lines.append(
                 "phones with pages of 16 KiB need Android's compatibility mode for " + ", ".join(self.small_pages)

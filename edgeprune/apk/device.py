@@ -37,4 +37,6 @@ def start(phone: Phone) -> None:
         raise DeviceError(f"The app is not on phone {phone.serial}.", "edgeprune app install RUN.")
     said = phone.run(f"am start -n {MAIN} || true")
     if "Error" in said:
-        raise DeviceError(f"Phone {phone.serial} did not start the app: {said.strip()[-300:]}.", "Start it by hand.")
+        raise DeviceError(
+            f"Phone {phone.serial} did not start the app: {said.strip()[-300:].rstrip('.')}.", "Start it by hand."
+        )

@@ -44,6 +44,7 @@ def test_signature_activities_libraries_and_models(apk):
     badging = subprocess.run(["aapt2", "dump", "badging", apk], capture_output=True, text=True, check=True).stdout
     assert re.findall(r"uses-permission: name='([^']+)'", badging) == ["android.permission.CAMERA"]
     assert "uses-feature-not-required: name='android.hardware.camera'" in badging
+    assert "ExecuTorch: not in this build" in str(facts)
     assert set(facts.small_pages) == {"arm64-v8a/libtensorflowlite_jni.so", "x86_64/libtensorflowlite_jni.so"}
 
 
