@@ -28,11 +28,11 @@ import profilers.host as host
 from benchmarks import netadapt, table, torch_pruning
 from benchmarks.pictures import FASHION
 from edgeprune.config import Config
-from edgeprune.graph import find_groups, trace
+from edgeprune.graph import Widths, find_groups, trace
 from edgeprune.pipeline.choose import make_predictor
 from edgeprune.pipeline.job import Job, make_job
 from edgeprune.pipeline.stages import save_network
-from edgeprune.pipeline.train import recover
+from edgeprune.pipeline.train import make_work
 from edgeprune.progress import LoggedProgress
 from edgeprune.recover.finetune import finetune
 from edgeprune.recover.scratch import reinitialise
@@ -50,6 +50,7 @@ Row = dict[str, Any]
 
 OURS = {
     "EdgePrune": (),
+    "EdgePrune, diverging curves": ("--recipe", "diverging"),
     "uniform widths": ("--allocate", "uniform"),
     "global L2": ("--allocate", "global", "--score", "l2"),
     "PreCropping's widths": ("--allocate", "precropping"),
@@ -176,7 +177,7 @@ def _job(data: str, seed: int, budget: str) -> Job:
 def _recovered(job: Job, pruned: nn.Module) -> Row:
     """The network after the same recovery that ours has, measured against dense."""
     with tempfile.TemporaryDirectory() as place:
-        recover(job, pruned, Path(place) / "checkpoint")
+        job.recovery(make_work(job, *job.groups(), Widths()), pruned)
         files = [
             converters.convert(network, job.example_inputs, "litert", Path(place) / f"{name}.tflite")
             for name, network in (("dense", job.model), ("pruned", pruned))

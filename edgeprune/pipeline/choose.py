@@ -21,12 +21,13 @@ from edgeprune.pipeline.quantize import file_shrinkage, memory_shrinkage
 from edgeprune.pipeline.state import DenseStage, SearchStage
 from edgeprune.pipeline.timings import Timings
 from edgeprune.quantity import Limit as Asked
+from edgeprune.registry import make
 from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
 from edgeprune.run import Run
 from edgeprune.score import score
 from edgeprune.search.cost_table import CostTable
 from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
-from edgeprune.search.loop import Round, SearchResult, search
+from edgeprune.search.loop import Round, SearchResult, WidthSearch, search
 from edgeprune.search.memory import memory_limit
 from edgeprune.search.predictor import Predictor
 from edgeprune.sources.batches import calibration_batches
@@ -211,6 +212,7 @@ def _search(
             limits=limits,
             measure=measure,
             multiple=multiple,
+            how=make(job.recipe.allocate, {"latency": WidthSearch}),
             on_round=on_round,
             on_progress=lambda done, total: job.progress.advance(done, total, "sensitivity"),
         )

@@ -21,6 +21,7 @@ from edgeprune.recover import RECOVERIES
 from edgeprune.recover.work import Length
 from edgeprune.registry import make
 from edgeprune.schedule import SCHEDULES
+from edgeprune.search.loop import WidthSearch
 from edgeprune.sources.batches import default_batch_size, gather, loaders
 from edgeprune.sources.data import Data, is_loader, labels_of, load_data
 from edgeprune.sources.models import load_model
@@ -165,8 +166,7 @@ def _check_recipe(job: Job) -> None:
     """Raise UsageError for a recipe whose training does not fit, or which needs labels where there are none."""
     train = loaders(job.data, job.batch_size, job.config.seed)[0]
     length = Length(job.training.epochs, len(train))  # type: ignore[arg-type]
-    if job.recipe.allocate.name != "latency":
-        make(job.recipe.allocate, RULES)  # settings it does not have are told here
+    make(job.recipe.allocate, {**RULES, "latency": WidthSearch})  # settings it does not have are told here
     job.schedule.check(length)
     job.recovery.check(length)
     classes = bool(job.recipe.score.settings.get("class_balanced")) or getattr(job.recovery, "needs_classes", False)

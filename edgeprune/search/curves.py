@@ -32,6 +32,19 @@ class Curve:
             values = np.where(below, y[0] * ((x[-1] - at) / (x[-1] - x[0])) ** 2, values)
         return np.asarray(values + TIE_BREAK * max(float(y[0]), 1e-6) * (1.0 - at / x[-1]))
 
+    def diverging(self) -> "Curve":
+        """slope x (dense / width - 1) over the same widths, through the mildest knot that was measured.
+
+        What an untrained network loses levels off once a group is ruined, what training cannot win back does not: a
+        group of few channels is a bottleneck. So mild narrowing gives the slope, and the rest is extrapolated.
+        """
+        dense, least = max(self.knots), min(self.knots)
+        mildest = max((w for w in self.knots if w < dense), default=dense)
+        if mildest == dense:
+            return self
+        slope = max(self.knots[mildest], 1e-12) / (dense / mildest - 1)
+        return Curve({w: slope * (dense / w - 1) for w in range(least, dense + 1)})
+
     def rescaled(self, here: int, moves: Mapping[int, float], mix: float) -> "Curve":
         """The curve after the loss was measured to change by `moves[w]` when the width goes from `here` to w.
 

@@ -6,7 +6,7 @@ Design section 4: candidates are timed before any training, for float latency de
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -30,8 +30,19 @@ Measure = Callable[[Choice, dict[str, Tensor]], Measured]
 
 
 @dataclass(frozen=True)
+class WidthSearch:
+    """What the search takes for the loss of narrowing a group.
+
+    `curves`: "measured" is the divergence of untrained pruned networks, measured again around the solution; "diverging"
+    takes its slope at mild narrowing and extrapolates as dense / width - 1 (ours; see `Curve.diverging`).
+    """
+
+    curves: Literal["measured", "diverging"] = "measured"
+
+
+@dataclass(frozen=True)
 class Round:
-    """One candidate. `predicted_loss` is the divergence of the untrained candidate from the dense outputs."""
+    """One candidate. `loss` is what candidates are compared by (see `WidthSearch`)."""
 
     number: int
     counts: Choice
@@ -91,6 +102,7 @@ def search(
     measure: Measure | None = None,
     multiple: int = 8,
     seconds: float = 40.0,
+    how: WidthSearch = WidthSearch(),
     refinements: int = 2,
     max_rounds: int = MAX_ROUNDS,
     on_round: Callable[[Round], None] | None = None,
@@ -107,7 +119,9 @@ def search(
     menus = coupling.menu(multiple)
     sensitivity = Sensitivity(model, coupling, scores, task, calibration, menus, seconds=0.6 * seconds)
     curves = sensitivity.curves(on_progress)
-    loop = _Loop(coupling, scores, menus, curves, sensitivity, latency, limits, measure, on_round)
+    if how.curves == "diverging":
+        curves, refinements = {g: curve.diverging() for g, curve in curves.items()}, 0
+    loop = _Loop(coupling, scores, menus, curves, sensitivity, latency, limits, measure, on_round, how)
     try:
         loop.refine(refinements, 0.4 * seconds)
     except Infeasible as error:
@@ -128,7 +142,9 @@ class _Loop:
         limits: Sequence[Limit],
         measure: Measure | None,
         on_round: Callable[[Round], None] | None,
+        how: WidthSearch,
     ) -> None:
+        self.how = how
         self.coupling, self.scores, self.menus, self.curves = coupling, dict(scores), menus, curves
         self.sensitivity, self.latency, self.measure, self.on_round = sensitivity, latency, measure, on_round
         self.limits: list[Limit] = [*([latency] if latency is not None else []), *limits]
@@ -141,6 +157,12 @@ class _Loop:
     def solve(self) -> Choice:
         shares = {self.latency.name: self.aim} if self.latency is not None else {}
         return best_widths(self.menus, self.curves, self.limits, shares, [r.counts for r in self.rounds])
+
+    def loss(self, counts: Choice) -> float:
+        """What candidates are compared by: the curves' sum, or the divergence of the whole untrained candidate."""
+        if self.how.curves == "measured":
+            return self.sensitivity.loss(counts)
+        return sum(float(curve([counts.get(g, self.menus[g][-1])])[0]) for g, curve in self.curves.items())
 
     def refine(self, times: int, seconds: float) -> None:
         """Re-measure the curves around the solution, and keep those whose whole solution diverges least."""
@@ -170,7 +192,7 @@ class _Loop:
         measured = self.measure(counts, kept) if self.measure is not None and self.latency is not None else None
         if measured is not None and self.latency is not None:
             self.latency.observe(counts, measured)
-        done = Round(len(self.rounds) + 1, counts, predicted, measured, self.sensitivity.loss(counts), step)
+        done = Round(len(self.rounds) + 1, counts, predicted, measured, self.loss(counts), step)
         self.rounds.append(done)
         if self.on_round is not None:
             self.on_round(done)

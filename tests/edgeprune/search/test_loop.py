@@ -14,7 +14,7 @@ from edgeprune.search import costs
 from edgeprune.search.cost_table import CostTable
 from edgeprune.search.curves import Curve
 from edgeprune.search.limits import Latency, LatencyLimit, Measured, file_size_limit, macs_limit
-from edgeprune.search.loop import Round, search
+from edgeprune.search.loop import Round, WidthSearch, search
 from edgeprune.search.memory import MemoryLimit, memory_limit
 from edgeprune.search.predictor import Predictor
 from edgeprune.search.problem import Problem
@@ -267,3 +267,20 @@ def test_rescaled_curves_meet_the_measured_change() -> None:
     low, here, dense = new([8, 32, 64])
     assert low - here == pytest.approx(1.6, rel=1e-3)
     assert dense - here == pytest.approx(-0.1, rel=1e-3)
+
+
+def test_diverging_curves_by_hand() -> None:
+    """Slope at 12 of 16: 0.1 / (16 / 12 - 1) = 0.3; what was measured at 8 and 4 levels off and is not used."""
+    curve = Curve({16: 0.0, 12: 0.1, 8: 0.5, 4: 0.55}).diverging()
+    assert curve([16, 12, 8, 4]) == pytest.approx([0.0, 0.1, 0.3, 0.9], abs=1e-5)
+
+
+def test_the_loop_with_diverging_curves(trained: Any) -> None:
+    result, target, dense = run(trained, 0.4, multiple=4, how=WidthSearch(curves="diverging"))
+    assert result.met
+    assert target.ms(result.counts) <= 0.4 * dense
+    for name, curve in result.curves.items():
+        menu = np.array(trained[2].menu(4)[name])
+        if len(menu) > 1:  # slope x (dense / width - 1): the shape is the same for every group
+            shape = curve(menu) / curve([menu[0]])
+            assert shape == pytest.approx((menu[-1] / menu - 1) / (menu[-1] / menu[0] - 1), abs=1e-4)
