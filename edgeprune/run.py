@@ -173,7 +173,7 @@ def _lock(path: Path) -> IO[str] | None:
 
 
 def default_path(config: Config, resume: bool, question: str = "") -> Path:
-    """runs/MODEL-TARGET-BUDGET, numbered from the second finished run on; the last of them for `resume`.
+    """runs/MODEL-TARGET-BUDGET, numbered from the second finished run or front on; the last of them for `resume`.
 
     `question` stands for the budget where several are asked for.
     """
@@ -181,7 +181,7 @@ def default_path(config: Config, resume: bool, question: str = "") -> Path:
     model = Path((config.model or "model").rsplit(":", 1)[-1]).stem
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{model}-{config.target}-{budget}")
     path, number = Path("runs") / name, 1
-    while (path / "result.json").exists():
+    while any((path / done).exists() for done in ("result.json", "front.json")):
         number += 1
         path = Path("runs") / f"{name}-{number}"
     before = Path("runs") / (name if number == 2 else f"{name}-{number - 1}")

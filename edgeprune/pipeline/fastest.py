@@ -35,7 +35,8 @@ def optimize_fastest(config: Config, output: Path | None, *, resume: bool, progr
         point = runs.run(f"{share:.0%}")
         held = fits(point)
         if point.drop is not None:
-            progress.note(f"{point.asked} of dense: {-point.drop:+.2f} points on val" + ("" if held else ", too much"))
+            verdict = "" if held else ", too much" if point.met else ", and its budget was not met"
+            progress.note(f"{point.asked} of dense: {-point.drop:+.2f} points on val{verdict}")
         return point.ratio if held else None
 
     bisect(tried)

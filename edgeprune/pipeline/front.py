@@ -24,10 +24,16 @@ class Runs:
     """The runs of a front, one a budget, in folders named after the budgets; layer times are measured once."""
 
     def __init__(self, config: Config, output: Path | None, *, resume: bool, progress: Progress, name: str) -> None:
-        """`name` stands for the budgets in the default folder's name."""
+        """`name` stands for the budgets in the default folder's name.
+
+        Raises UsageError for a folder that holds something where nothing is resumed.
+        """
         self._config, self._resume, self._progress = config, resume, progress
         self.folder = output or default_path(config, resume, f"{name}.front")
         Run.check_place(self.folder)
+        if not resume and self.folder.is_dir() and any(self.folder.iterdir()):
+            cure = "Choose another -o, or pass --resume to finish a front."
+            raise UsageError(f"{self.folder} is there already and is not empty.", cure)
         self.points: list[FrontPoint] = []
         self._dense: Result | None = None
 

@@ -104,3 +104,13 @@ def test_default_path_counts_finished_runs(tmp_path, monkeypatch):
     (first / "result.json").write_text("{}")
     assert str(default_path(CONFIG, resume=False)) == "runs/resnet8-host-50pct-2"
     assert default_path(CONFIG, resume=True) == first
+
+
+def test_default_path_counts_finished_fronts_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = default_path(CONFIG, resume=False, question="pareto-3.front")
+    first.mkdir(parents=True)
+    assert default_path(CONFIG, resume=False, question="pareto-3.front") == first
+    (first / "front.json").write_text("{}")
+    assert default_path(CONFIG, resume=False, question="pareto-3.front").name == f"{first.name}-2"
+    assert default_path(CONFIG, resume=True, question="pareto-3.front") == first

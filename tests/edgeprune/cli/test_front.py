@@ -25,7 +25,7 @@ def test_three_budgets_of_which_one_is_below_the_floor(
     wide, narrow, none = told["points"]
     assert wide["met"]
     assert narrow["met"]
-    assert narrow["ms"] < wide["ms"] < told["dense_ms"]
+    assert narrow["ratio"] <= 0.45
     assert narrow["macs"] < wide["macs"]
     assert (none["met"], none["path"]) == (False, None)
     assert "floor" in none["outcome"]
@@ -87,11 +87,11 @@ def test_budgets_of_a_pareto_front() -> None:
 
 
 def test_the_fastest_within_a_drop(cli: Callable[..., Any], given: list[str], tmp_path: Path) -> None:
-    """Any drop is allowed: four runs, the last of them the fastest; none is allowed to gain 100 points."""
+    """Any drop is allowed: of at most four runs the fastest that kept its budget is chosen."""
     done = cli("optimize", *given, *FAST, "--max-drop", "100", "-o", "out", "--json")
     told = json.loads(done.stdout)
     held = [point for point in told["points"] if point["met"]]
-    assert len(told["points"]) == 4
+    assert 1 <= len({point["asked"] for point in told["points"]}) == len(told["points"]) <= 4
     assert done.exit_code == 0, done.stderr
     assert told["chosen"] == min(held, key=lambda point: point["ratio"])["asked"]
     assert (tmp_path / "out" / told["chosen"].replace("%", "pct") / "model.safetensors").exists()
@@ -113,6 +113,18 @@ def test_a_pareto_front_asks_again_for_the_same_budgets(
     again = cli("optimize", *given, *FAST, "--pareto", "2", "-o", "out", "--resume", "--json")
     assert [point["asked"] for point in json.loads(again.stdout)["points"]] == budgets
     assert "Measuring the floor" not in again.stderr
+
+
+@pytest.mark.parametrize("question", [("--pareto", "2"), ("--max-drop", "1"), ("--latency", "50%,40%")])
+def test_a_front_is_not_begun_where_one_is(
+    cli: Callable[..., Any], given: list[str], tmp_path: Path, question: tuple[str, ...]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "budgets.json").write_text('["80%", "30%"]')
+    done = cli("optimize", *given, *question, "-o", "out")
+    assert done.exit_code == 2
+    assert "--resume" in done.stderr
+    assert (tmp_path / "out" / "budgets.json").read_text() == '["80%", "30%"]'
 
 
 @pytest.mark.parametrize("both", [("--latency", "50%", "--max-drop", "1"), ("--pareto", "3", "--max-drop", "1")])
