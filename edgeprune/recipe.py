@@ -80,6 +80,10 @@ class Recipe(_Part):
     def _short_form(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    def axes(self) -> dict[str, Any]:
+        """What the method does, without what is said of it (JSON types)."""
+        return self.model_dump(mode="json", include={"score", "allocate", "schedule", "recover"})
+
 
 @cache
 def recipe_names() -> tuple[str, ...]:

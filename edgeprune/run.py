@@ -1,6 +1,7 @@
 """The run directory: what is in it, which stages are done, who may write to it.
 
 config.yaml        resolved settings; `--config` with this file replays the run
+recipe.json        the recipe's four axes, with which alone the run is resumed
 state/STAGE.json   what a finished stage found; a stage with such a file is not repeated by --resume
 measurements.jsonl every measurement with its raw samples, appended
 state/attempt-N/    weights and files of one solve, until the best is published
@@ -24,6 +25,7 @@ import yaml
 from edgeprune.config import Config, make_config, read_config_file
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import disk_trouble, write_json, write_text
+from edgeprune.recipe import Recipe
 
 
 class Run:
@@ -95,6 +97,17 @@ class Run:
             if "serial" in changed:
                 cure = "Give the --serial it was started with (files keep its hash only), or choose another -o."
             raise UsageError(f"{path} was started with other settings: {found}.", cure)
+
+    def keep_method(self, recipe: Recipe) -> None:
+        """Keep the recipe's axes in recipe.json. Raises UsageError if the run has others: a recipe file was changed."""
+        file, axes = self.path / "recipe.json", recipe.axes()
+        if not file.exists():
+            write_json(file, axes)
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [axis for axis in axes if before.get(axis) != axes[axis]]
+        if changed:
+            told = f"The recipe was changed since {self.path} was started: {', '.join(changed)}."
+            raise UsageError(told, "Put it back (recipe.json there has what it was), or choose another -o.")
 
     def done(self, stage: str) -> Any | None:
         """What a finished stage found, or None."""

@@ -79,6 +79,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     if resume and run.created:
         job.progress.note(f"there was nothing to resume in {run.path}: this run starts from the beginning")
     try:
+        run.keep_method(job.recipe)
         if (run.path / "result.json").exists():
             job.progress.note("this run is finished: nothing was left to do")
             return _finished(job, run)

@@ -7,6 +7,7 @@ import yaml
 from edgeprune.config import Config
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import write_json, write_text
+from edgeprune.recipe import load_recipe
 from edgeprune.run import Run, default_path
 from profilers.android.serials import hidden
 
@@ -41,6 +42,18 @@ def test_an_existing_run_needs_resume_and_the_same_settings(tmp_path):
         Run.open(tmp_path / "run", CONFIG, resume=False)
     with pytest.raises(UsageError, match="latency was '50%', now '40%'"):
         Run.open(tmp_path / "run", CONFIG.model_copy(update={"latency": "40%"}), resume=True)
+
+
+def test_a_run_goes_on_with_the_method_it_was_started_with(tmp_path):
+    recipe = load_recipe("gradual")
+    run = Run.open(tmp_path / "run", CONFIG, resume=False)
+    run.keep_method(recipe)
+    run.close()
+    again = Run.open(tmp_path / "run", CONFIG, resume=True)
+    again.keep_method(recipe.model_copy(update={"title": "another"}))
+    slower = recipe.recover.model_copy(update={"lr": 0.001})
+    with pytest.raises(UsageError, match=r"recipe was changed .*: recover"):
+        again.keep_method(recipe.model_copy(update={"recover": slower}))
 
 
 def test_a_serial_number_is_kept_hashed_and_resumes_by_itself_or_its_hash(tmp_path):
