@@ -65,8 +65,9 @@ def test_int8_weights_are_rounded_per_output_channel(format: Format, digits: Dig
     for exact, rounded in zip(floats, (layer.weight for layer in read(path, format).layers), strict=True):
         rows, found = exact.reshape(len(exact), -1), rounded.reshape(len(exact), -1)
         steps = np.abs(rows).max(axis=1, keepdims=True) / 127
-        assert (np.abs(rows - found) <= (0.6 if format == "coreml" else 0.51) * steps).all()  # half a step of its own
-        assert (np.abs(rows - found).max(axis=1) > 0).all()  # channel; Core ML's steps are float16
+        # Half a step of the channel's own; Core ML rounds weight, step and product to float16, 127 x 2^-11 steps each.
+        assert (np.abs(rows - found) <= (0.69 if format == "coreml" else 0.51) * steps).all()
+        assert (np.abs(rows - found).max(axis=1) > 0).all()
 
 
 def test_a_useless_calibration_fails_the_check(digits: Digits, tmp_path: Path) -> None:

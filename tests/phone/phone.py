@@ -94,8 +94,15 @@ class Phone:
         return self.sandbox.path(name)
 
     def running(self) -> list[Process]:
-        """The phone's processes: none when nothing was left behind."""
+        """The phone's processes now."""
         return self.sandbox.processes()
+
+    def left_behind(self, within_s: float = 10.0) -> list[Process]:
+        """The processes that are still there when those that were ending have ended: none if nothing was left."""
+        deadline = time.monotonic() + within_s
+        while (found := self.running()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
 
     def install(self, package: str, version: str = "", *, debuggable: bool = True) -> None:
         """An app without an APK."""

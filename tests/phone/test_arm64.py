@@ -73,7 +73,7 @@ def test_outputs_on_arm64_are_those_of_torch(
         answers.append(np.fromfile(tmp_path / "out", np.float32).reshape(expected.shape))
         np.testing.assert_allclose(answers[-1], expected, atol=1e-4)
     assert not np.allclose(answers[0], answers[1], atol=1.0)  # three images, three answers
-    assert not loaded.running()
+    assert not loaded.left_behind()
 
 
 @pytest.mark.usefixtures("loaded")

@@ -300,7 +300,7 @@ def test_an_official_program_is_run_and_only_quoted(cli: Cli, phone: Phone, mode
     broken = cli(*words, "--threads", "4")
     assert broken.exit_code == 5
     assert "exit code 3" in broken.stderr
-    assert phone.running() == []
+    assert phone.left_behind() == []
 
 
 @pytest.mark.usefixtures("native")
@@ -349,7 +349,7 @@ def test_a_fault_of_the_phone_ends_with_code_5_and_a_cure(
     with Phone(tmp_path / "phone", faults=Faults(**fault)) as phone:  # type: ignore[arg-type]
         adb("connect", phone.address)
         done = cli("profile", model, "--target", "android", "--json")
-        assert phone.running() == []
+        assert phone.left_behind() == []
     assert done.exit_code == 5, done.stderr
     error = json.loads(done.stdout)["error"]
     assert said in error["message"]

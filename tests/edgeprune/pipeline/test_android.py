@@ -60,7 +60,7 @@ def test_the_loop_closes_over_adb_and_says_emulated(cli: Cli, given: list[str], 
     assert probes is not None
     assert int(probes[1]) > 50
     assert int(probes[2]) <= 10
-    assert phone.running() == []
+    assert phone.left_behind() == []
 
 
 def test_one_network_for_two_phones(

@@ -142,7 +142,7 @@ def test_an_adb_server_that_was_restarted_brings_the_phone_back(phone: Phone, be
         behind.run("echo lost")
     assert behind.come_back()
     assert behind.run("echo found") == "found"
-    assert phone.running() == []
+    assert phone.left_behind() == []
 
 
 def fake_adb(folder: Path, version: str) -> Adb:

@@ -116,7 +116,7 @@ def test_an_app_that_leaves_nothing_is_told_with_its_log(phone: Phone, artifact:
         runner.put([artifact])
         with pytest.raises(MeasurementError, match=r"ended without a result(.|\n)*FATAL EXCEPTION"):
             runner.run([Turn(artifact, warmup_runs=0, warmup_seconds=0)])
-    assert phone.running() == []
+    assert phone.left_behind() == []
 
 
 def test_an_app_that_does_not_end_is_stopped(phone: Phone, artifact: Artifact, monkeypatch: pytest.MonkeyPatch):
@@ -129,7 +129,7 @@ def test_an_app_that_does_not_end_is_stopped(phone: Phone, artifact: Artifact, m
         with pytest.raises(MeasurementError, match=r"no result within 2 s and was stopped"):
             runner.run([Turn(artifact, warmup_runs=0, warmup_seconds=0, max_seconds=0.5)])
         assert phone.calls[-1] == ("am", "force-stop", app.PACKAGE)
-    assert phone.running() == []
+    assert phone.left_behind() == []
 
 
 def test_the_app_is_told_all_limits(phone: Phone, artifact: Artifact):

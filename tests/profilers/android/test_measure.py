@@ -198,7 +198,7 @@ def test_what_an_earlier_measuring_left_is_ended(station: Station, phone: Phone)
     left = f"{ROOT}/run-{owner()}-0123456789ab"
     with orphan(phone, left):
         station.runner.folder.renew()  # type: ignore[attr-defined]
-    assert phone.running() == []
+    assert phone.left_behind() == []
     assert not phone.path(left).exists()
 
 
