@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.task import call, device_of, to_device
+from edgeprune.observe import show
 
 READERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -66,15 +66,5 @@ def input_statistics(
             found[name].update(channel_columns(module, taken[0]).cpu())
 
         hooks.append(layer.register_forward_pre_hook(observe))
-    modes, device = {module: module.training for module in model.modules()}, device_of(model)
-    model.eval()
-    try:
-        with torch.no_grad():
-            for inputs, _ in batches:
-                call(model, to_device(inputs, device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
+    show(model, batches, hooks)
     return found

@@ -13,12 +13,6 @@ def normalise(scores: Tensor) -> Tensor:
     return scores / scores.abs().mean().clamp_min(1e-12)
 
 
-def standardise(scores: Tensor) -> Tensor:
-    """Scores of one group, (units,), as z-scores; all 0 where they are all equal."""
-    spread = scores.std(correction=0)
-    return (scores - scores.mean()) / spread if spread > 0 else torch.zeros_like(scores)
-
-
 def global_(
     scores: Mapping[str, Tensor],
     menus: Menus,

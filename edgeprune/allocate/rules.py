@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from edgeprune.allocate import densities, precrop, sizes
 from edgeprune.allocate.fit import Cost, Counts, Menus
-from edgeprune.allocate.global_ import global_, standardise
+from edgeprune.allocate.global_ import global_
 from edgeprune.allocate.pq_index import kept_share
 from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import UsageError
 from edgeprune.graph import Coupling
 from edgeprune.task import Task
+from edgeprune.z_scores import standardise
 
 Rule = Callable[[Cost, float], Counts]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeprune.errors import UsageError
-from edgeprune.task import call, device_of, to_device
+from edgeprune.observe import show
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,8 @@ def features_of(model: nn.Module, head: str, batches: Iterable[tuple[Any, Any]])
         )
     taken: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, args: taken.append(args[0].cpu()))
-    modes, targets = {module: module.training for module in model.modules()}, []
-    model.eval()
-    try:
-        with torch.no_grad():
-            for inputs, labels in batches:
-                call(model, to_device(inputs, device_of(model)))
-                targets.append(torch.as_tensor(labels).cpu())
-    finally:
-        hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
-    features, labels = torch.cat(taken), torch.cat(targets)
+    targets = show(model, batches, [hook])
+    features, labels = torch.cat(taken), torch.cat([torch.as_tensor(each).cpu() for each in targets])
     if features.ndim != 2 or len(features) != len(labels):
         raise UsageError(
             f"the head {head} takes {tuple(features.shape)} for {len(labels)} images",

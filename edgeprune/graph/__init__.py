@@ -7,7 +7,7 @@ from edgeprune.graph.layers import AxisPart, Layer
 from edgeprune.graph.proof import Proof, prove, prune_proved
 from edgeprune.graph.protect import Protection, protect
 from edgeprune.graph.surgery import kept_units, prune
-from edgeprune.graph.trace import Trace, trace
+from edgeprune.graph.trace import Trace, switched, trace
 from edgeprune.graph.widths import Widths
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "prove",
     "prune",
     "prune_proved",
+    "switched",
     "trace",
 ]

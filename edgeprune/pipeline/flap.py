@@ -19,8 +19,9 @@ from edgeprune.graph import ChannelGroup, ProofError, Widths, find_groups, trace
 from edgeprune.graph.heads import find_heads, widths_of_heads
 from edgeprune.input_statistics import READERS, input_statistics
 from edgeprune.recover.compensate import Compensated, compensate
-from edgeprune.score.fluctuation import read_metric, readers, standardised
+from edgeprune.score.fluctuation import read_metric, readers
 from edgeprune.task import call, output_tensors
+from edgeprune.z_scores import standardise
 
 Metric = Callable[[ChannelGroup, bool], Tensor]  # a group and whether it is one of heads, to (units,)
 
@@ -64,9 +65,7 @@ def flap(
         layers = dict.fromkeys(member.param.rpartition(".")[0] for found in members.values() for member in found)
         statistics = input_statistics(model, layers, batches)
         return {
-            name: standardised(
-                read_metric(model, members[name], statistics, metric, group.units, squared=name in heads)
-            )
+            name: standardise(read_metric(model, members[name], statistics, metric, group.units, squared=name in heads))
             for name, group in groups.items()
         }
 

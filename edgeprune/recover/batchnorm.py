@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgeprune.graph import switched
 from edgeprune.task import call, device_of, to_device
 
 
@@ -19,20 +20,15 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[Any, Any]]) -> None:
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not norms:
         return
-    device = device_of(model)
-    modes = {module: module.training for module in model.modules()}
-    momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.training = True
+    device, momenta = device_of(model), [norm.momentum for norm in norms]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), switched(model, training=False):
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None
+                norm.training = True
             for inputs, _ in batches:
                 call(model, to_device(inputs, device))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for module, mode in modes.items():
-            module.training = mode

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgeprune.graph import Widths
+from edgeprune.graph import Widths, switched
 from edgeprune.input_statistics import READERS, input_statistics
 from edgeprune.task import call, device_of, relative_error, to_device
 
@@ -84,18 +84,14 @@ def _norms_after(network: nn.Module, layers: list[str], inputs: Any) -> dict[str
 
     hooks = [network.get_submodule(name).register_forward_hook(left(name)) for name in layers]
     hooks += [m.register_forward_pre_hook(entered) for m in network.modules() if isinstance(m, _BatchNorm)]
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     inputs = to_device(inputs, device_of(network))
-    try:
-        with torch.no_grad():
+    with torch.no_grad(), switched(network, training=False):
+        try:
             plain = call(network, inputs)
+        finally:
             for hook in hooks:
                 hook.remove()
-            return {name: norm for name, norm in found.items() if _takes_all(network, name, norm, inputs, plain)}
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+        return {name: norm for name, norm in found.items() if _takes_all(network, name, norm, inputs, plain)}
 
 
 def _takes_all(network: nn.Module, name: str, norm: _BatchNorm, inputs: Any, plain: Any) -> bool:

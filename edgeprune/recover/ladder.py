@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgeprune.errors import UsageError
 from edgeprune.recover import low_rank
-from edgeprune.task import call
+from edgeprune.recover.taps import calls_in_order
 
 RUNGS = ("statistics", "norms", "head", "biases", "lora", "full")
 _NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -40,18 +39,7 @@ class Rung:
 
 def head_of(model: nn.Module, inputs: Any) -> str | None:
     """The layer that gives the answer: the last linear layer or convolution to run. None where there is none."""
-    calls: list[str] = []
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: calls.append(name))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    ]
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    calls = calls_in_order(model, inputs)
     return calls[-1] if calls else None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph import Widths
+from edgeprune.graph import Widths, switched
 from edgeprune.recover.taps import layer_order, until
 
 STEPS, LR = 100, 5e-4  # the authors' learning rate; the number of steps is ours
@@ -41,11 +41,8 @@ def reconstruct_layers(
     convolutions and linear layers that run once. A layer that did not get better keeps its parameters.
     """
     batches = list(inputs)
-    modes = {module: module.training for network in (dense, pruned) for module in network.modules()}
-    dense.eval()
-    pruned.eval()
     repaired = []
-    try:
+    with switched(dense, training=False), switched(pruned, training=False):
         for name in layer_order(pruned, batches[0]):
             layer, original = pruned.get_submodule(name), dense.get_submodule(name)
             trained = [parameter for parameter in layer.parameters() if parameter.requires_grad]
@@ -56,9 +53,6 @@ def reconstruct_layers(
                     seen = [until(pruned, layer.register_forward_pre_hook, batch) for batch in batches]
                     wanted = [_kept(until(dense, original.register_forward_hook, b), layer, rows) for b in batches]
                 repaired.append(_repair(name, layer, trained, seen, wanted, steps, lr))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return tuple(repaired)
 
 

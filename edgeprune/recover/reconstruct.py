@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeprune.graph import Widths
+from edgeprune.graph import Widths, switched
 from edgeprune.recover.taps import layer_order, until
 
 DAMP = 0.01
@@ -31,20 +31,14 @@ def reconstruct(
     the inherited weights. Biases stay. Both networks run in eval mode, on the CPU. Returns the fitted layers.
     """
     batches = list(inputs)
-    modes = {module: module.training for network in (dense, pruned) for module in network.modules()}
-    dense.eval()
-    pruned.eval()
     fitted = []
-    try:
+    with switched(dense, training=False), switched(pruned, training=False):
         for name in layer_order(pruned, batches[0]):
             if pruned.get_submodule(name).weight[0].numel() > WIDEST:  # type: ignore[index]
                 continue
             rows = widths.kept.get(f"{name}.weight", {}).get(0)
             if _fit(dense, pruned, name, rows, batches, damp):
                 fitted.append(name)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return tuple(fitted)
 
 

@@ -15,17 +15,13 @@ class _Reached(Exception):
         self.value = value
 
 
-def layer_order(network: nn.Module, batch: Any) -> list[str]:
-    """Layers that can be fitted, in the order in which they run; those that run more than once are left out.
-
-    Linear layers, and convolutions of one group with zero padding.
-    """
+def calls_in_order(network: nn.Module, batch: Any) -> list[str]:
+    """Every run of a linear layer or 2-d convolution in one forward pass, by name, in order."""
     calls: list[str] = []
     hooks = [
         module.register_forward_hook(lambda *_, name=name: calls.append(name))
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        or (isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros")
+        if isinstance(module, nn.Linear | nn.Conv2d)
     ]
     try:
         with torch.no_grad():
@@ -33,7 +29,20 @@ def layer_order(network: nn.Module, batch: Any) -> list[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    return [name for name in dict.fromkeys(calls) if calls.count(name) == 1]
+    return calls
+
+
+def layer_order(network: nn.Module, batch: Any) -> list[str]:
+    """Layers that can be fitted, in the order in which they run; those that run more than once are left out.
+
+    Linear layers, and convolutions of one group with zero padding.
+    """
+    calls = calls_in_order(network, batch)
+    return [n for n in dict.fromkeys(calls) if calls.count(n) == 1 and _can_fit(network.get_submodule(n))]
+
+
+def _can_fit(layer: nn.Module) -> bool:
+    return not isinstance(layer, nn.Conv2d) or (layer.groups == 1 and layer.padding_mode == "zeros")
 
 
 def until(network: nn.Module, register: Callable[..., Any], batch: Any) -> Tensor:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import UsageError
+from edgeprune.observe import show
 from edgeprune.score.deviation import Deviations, Scored
 from edgeprune.score.group import OUT_AXIS, min_max, owner, parameters_of, per_unit, producers, prunable
 from edgeprune.score.magnitude import filter_norms
-from edgeprune.task import call, device_of, to_device
 
 if TYPE_CHECKING:
     from edgeprune.graph import Coupling
@@ -79,20 +79,8 @@ def layer_scores(
 
         return hook
 
-    modes, device = {m: m.training for m in model.modules()}, device_of(model)
     hooks = [layer.register_forward_hook(watch(param)) for param, layer in layers.items()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            images = 0
-            for inputs, targets in batches:
-                images += len(targets)
-                call(model, to_device(inputs, device))
-    finally:
-        for handle in hooks:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
+    images = sum(len(targets) for targets in show(model, batches, hooks))
     if images < 2:
         raise UsageError(f"Beta-Rank needs at least two images, not {images}", "give more calibration data")
     return {

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgeprune.errors import UsageError
 from edgeprune.input_statistics import InputStatistics, input_statistics
 from edgeprune.score.group import owner, per_unit, prunable
+from edgeprune.z_scores import standardise
 
 if TYPE_CHECKING:
     from edgeprune.graph import ChannelGroup, Coupling, ParamSlice
@@ -33,7 +34,7 @@ def fluctuation(
     if layers and not any(found.n for found in statistics.values()):
         raise UsageError("flap needs calibration data", "give data, or use l1")
     return {
-        name: standardised(read_metric(model, members, statistics, metric, coupling.groups[name].units))
+        name: standardise(read_metric(model, members, statistics, metric, coupling.groups[name].units))
         for name, members in groups.items()
     }
 
@@ -74,9 +75,3 @@ def channel_metric(weight: Tensor, statistics: InputStatistics, metric: str) -> 
     if metric == "wifn":
         return matrix.abs().mean(1) * statistics.norm
     return statistics.variance * matrix.square().sum(1)
-
-
-def standardised(scores: Tensor) -> Tensor:
-    """z-scores: mean 0 and standard deviation 1 over the units; all 0 where they are all equal."""
-    spread = scores.std(correction=0)
-    return (scores - scores.mean()) / spread if spread > 0 else torch.zeros_like(scores)

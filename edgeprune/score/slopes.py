@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import UsageError
+from edgeprune.graph import switched
 from edgeprune.task import Task, call, device_of, to_device
 
 Slopes = dict[nn.Parameter, Tensor | None]
@@ -19,18 +20,17 @@ def slopes(model: nn.Module, batches: Iterable[tuple[Any, Any]], task: Task | No
     """
     if task is None:
         raise UsageError("this criterion needs a task with a loss", "give a task, or use l1")
-    device, modes, count = device_of(model), {m: m.training for m in model.modules()}, 0
+    device, count = device_of(model), 0
     learning = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(True)
+    model.requires_grad_(True)
     try:
-        for inputs, targets in batches:
-            loss = task.loss(call(model, to_device(inputs, device)), to_device(targets, device))
-            found = torch.autograd.grad(loss, list(learning), allow_unused=True)
-            count += 1
-            yield dict(zip(learning, found, strict=True))
+        with switched(model, training=False):
+            for inputs, targets in batches:
+                loss = task.loss(call(model, to_device(inputs, device)), to_device(targets, device))
+                found = torch.autograd.grad(loss, list(learning), allow_unused=True)
+                count += 1
+                yield dict(zip(learning, found, strict=True))
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for parameter, learns in learning.items():
             parameter.requires_grad_(learns)
     if not count:

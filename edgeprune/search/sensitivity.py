@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph import Coupling, prune
+from edgeprune.graph import Coupling, prune, switched
 from edgeprune.search.costs import Counts, Menus
 from edgeprune.search.curves import Curve
 from edgeprune.task import Task, call
@@ -109,23 +109,20 @@ class Sensitivity:
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """`model` in eval mode, except that batch norms use the statistics of the batch; running ones are not touched."""
-    modes = {module: module.training for module in model.modules()}
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     tracked = [norm.num_batches_tracked.clone() if norm.num_batches_tracked is not None else None for norm in norms]
     try:
-        model.eval()
-        for norm in norms:
-            norm.train()
-            norm.momentum = 0.0
-        yield
+        with switched(model, training=False):
+            for norm in norms:
+                norm.training = True
+                norm.momentum = 0.0
+            yield
     finally:
         for norm, momentum, count in zip(norms, momenta, tracked, strict=True):
             norm.momentum = momentum
             if count is not None:
                 norm.num_batches_tracked = count
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from edgeprune.allocate.global_ import global_, normalise, standardise
+from edgeprune.allocate.global_ import global_, normalise
 from edgeprune.allocate.uniform import uniform
 from edgeprune.errors import BudgetNotMet
+from edgeprune.z_scores import standardise
 
 MENUS = {"a": tuple(range(8, 65, 8)), "b": tuple(range(8, 33, 8))}
 

@@ -9,7 +9,8 @@ from edgeprune.errors import UsageError
 from edgeprune.graph import find_groups, trace
 from edgeprune.input_statistics import InputStatistics, input_statistics
 from edgeprune.score import score
-from edgeprune.score.fluctuation import channel_metric, standardised
+from edgeprune.score.fluctuation import channel_metric
+from edgeprune.z_scores import standardise
 
 Batches = list[tuple[Tensor, Tensor]]
 
@@ -47,10 +48,10 @@ def test_a_stream_is_one_batch() -> None:
 
 
 def test_z_scores() -> None:
-    z = standardised(torch.tensor([1.0, 2.0, 6.0]).double())
+    z = standardise(torch.tensor([1.0, 2.0, 6.0]).double())
     assert float(z.mean()) == pytest.approx(0)
     assert float(z.std(correction=0)) == pytest.approx(1)
-    assert standardised(torch.ones(3)).tolist() == [0, 0, 0]
+    assert standardise(torch.ones(3)).tolist() == [0, 0, 0]
 
 
 class Two(nn.Module):
@@ -86,9 +87,9 @@ def test_the_score_of_a_group_is_its_readers() -> None:
     coupling = find_groups(trace(model, (x[:1],)))
     found = score("flap", model, coupling, labelled(x))
     statistics = input_statistics(model, ["two"], labelled(x))["two"]
-    torch.testing.assert_close(found["one"], standardised(channel_metric(model.two.weight, statistics, "wifv")))
+    torch.testing.assert_close(found["one"], standardise(channel_metric(model.two.weight, statistics, "wifv")))
     variance = score("flap", model, coupling, labelled(x), metric="ifv")["one"]
-    torch.testing.assert_close(variance, standardised(statistics.variance))
+    torch.testing.assert_close(variance, standardise(statistics.variance))
 
 
 def test_no_data_and_unknown_metric() -> None:
