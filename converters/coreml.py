@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, fx
+from torch._decomp import get_decompositions
 
 from converters.coreml_int8 import quantize_activations
 from converters.dynamic import export, ranges
@@ -20,6 +21,7 @@ from converters.options import Options
 
 DISTRIBUTIONS = ("coremltools", "torch")
 PALETTE_BITS = 6
+_UNKNOWN = [torch.ops.aten.zero.default]  # coremltools 9 has no such operation, torch can write it as others
 LEAST_WEIGHTS = 2048  # smaller tensors are left alone (coremltools' default): a palette of 64 would not pay
 
 
@@ -30,7 +32,7 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     inputs = [ct.TensorType(shape=_shape(x, options), name=f"args_{i}") for i, x in enumerate(example_inputs)]
     if options.image is not None:
         inputs[0] = _image_input(graph_module, example_inputs[0], options, *options.image)
-    program = export(graph_module, example_inputs, options).run_decompositions({})
+    program = export(graph_module, example_inputs, options).run_decompositions(get_decompositions(_UNKNOWN))
     _drop_aliases(program.graph)
     with _no_batch_norms():
         model = ct.convert(

@@ -23,8 +23,10 @@ TYPES = {
     11: torch.float32,
     12: torch.float64,
     21: torch.int8,
+    22: torch.int16,
     23: torch.int32,
     31: torch.uint8,
+    32: torch.uint16,
 }
 
 

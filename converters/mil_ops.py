@@ -14,7 +14,10 @@ from torch import Tensor
 from converters.errors import NotInterpreted
 from converters.mil_program import MilProgram
 
-_NAMED = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool, "int8": torch.int8}
+_NAMED = {
+    "fp16": torch.float16, "fp32": torch.float32, "bool": torch.bool,
+    "int8": torch.int8, "int16": torch.int16, "uint16": torch.uint16, "int32": torch.int32,
+}  # fmt: skip
 _ONLY_SOMETIMES = {"pad", "num_splits"}  # read where pad_type is custom, where there are no split_sizes
 
 
@@ -64,6 +67,13 @@ class Arguments:
         """A Python number or string."""
         found = self(slot, default)
         return found.item() if isinstance(found, Tensor) else found
+
+    def only(self, slot: str, known: Any) -> None:
+        """Raise NotInterpreted if an argument is given and is not the one value that this interpreter knows."""
+        if (found := self.number(slot, known)) != known:
+            raise NotInterpreted(
+                f"the reference interpreter knows no {slot}={found} of {self.type}", "Compare the outputs on a Mac."
+            )
 
     def _one(self, argument: Any) -> Any:
         if argument.WhichOneof("binding") != "name":
@@ -260,6 +270,23 @@ def _expand_dims(a: Arguments) -> Tensor:
     return x
 
 
+def _gather(a: Arguments) -> Tensor:
+    """x[..., indices, ...] along an axis; an argument `batch_dims` other than 0 is refused."""
+    x, indices, axis = a.x, a("indices").long(), int(a.number("axis", 0)) % a.x.ndim
+    a.only("batch_dims", 0)
+    a.only("validate_indices", False)  # it asks the runtime for a check, and changes no number
+    found = x.index_select(axis, indices.reshape(-1) % x.shape[axis])  # negative ones count from the end
+    return found.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def _scatter(a: Arguments) -> Tensor:
+    data, axis = a("data"), int(a.number("axis", 0)) % a("data").ndim
+    a.only("mode", "update")
+    a.only("validate_indices", False)
+    found: Tensor = data.index_copy(axis, a("indices").long() % data.shape[axis], a("updates").to(data.dtype))
+    return found
+
+
 def _unary(function: Callable[[Tensor], Tensor]) -> Callable[[Arguments], Tensor]:
     return lambda a: function(a.x)
 
@@ -320,6 +347,11 @@ OPS: dict[str, Callable[[Arguments], Any]] = {
     "pow": _binary(torch.pow),
     "maximum": _binary(torch.maximum),
     "minimum": _binary(torch.minimum),
+    "equal": _binary(torch.eq),
+    "not_equal": _binary(torch.ne),
+    "select": lambda a: torch.where(a("cond"), a("a"), a("b")),
+    "gather": _gather,
+    "scatter": _scatter,
     "reshape": _reshape,
     "transpose": lambda a: a.x.permute(a.ints("perm")),
     "concat": _concat,

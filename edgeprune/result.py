@@ -11,11 +11,13 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 SCHEMA_VERSION = "1.1"
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
+    """Unknown fields are refused: a file of another version is not read by half."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class LatencyStats(_Schema):
+class LatencyStats(Schema):
     """Latency of one file in one fresh process, ms."""
 
     median: float
@@ -26,7 +28,7 @@ class LatencyStats(_Schema):
     p90_ci95: tuple[float, float] | None = None
 
 
-class Network(_Schema):
+class Network(Schema):
     """The dense or the pruned network: what it knows, what it costs. Accuracy is on `Data.final_split`."""
 
     accuracy: float | None
@@ -42,7 +44,7 @@ class Network(_Schema):
     peak_memory_mib: float | None
 
 
-class DataInfo(_Schema):
+class DataInfo(Schema):
     """The data of the run; `final_split` is the split the final figures come from ("test", read once, or "val")."""
 
     name: str
@@ -55,7 +57,7 @@ class DataInfo(_Schema):
     final_split: str
 
 
-class Requirement(_Schema):
+class Requirement(Schema):
     """One limit of the budget: asked, resolved, reached. `source` tells how `achieved` was got.
 
     `ratio` is achieved / dense; for latency it is the paired A-B-B-A ratio, with its 95 % interval. `used` is the share
@@ -76,14 +78,14 @@ class Requirement(_Schema):
     device: str | None = None
 
 
-class BudgetOutcome(_Schema):
+class BudgetOutcome(Schema):
     """All limits of the run."""
 
     text: str
     requirements: list[Requirement]
 
 
-class GroupNote(_Schema):
+class GroupNote(Schema):
     """A channel group that was pruned, left alone (frozen) or given another width than asked (clamped), and why."""
 
     name: str
@@ -92,7 +94,7 @@ class GroupNote(_Schema):
     reason: str
 
 
-class Groups(_Schema):
+class Groups(Schema):
     """What happened to every channel group."""
 
     pruned: list[GroupNote]
@@ -100,7 +102,7 @@ class Groups(_Schema):
     clamped: list[GroupNote]
 
 
-class ParityResult(_Schema):
+class ParityResult(Schema):
     """A file's outputs against torch on real inputs. `max_rel_error` = max error / max |out|."""
 
     max_rel_error: float
@@ -110,7 +112,7 @@ class ParityResult(_Schema):
     snr_db: float | None = None
 
 
-class ArtifactResult(_Schema):
+class ArtifactResult(Schema):
     """A file that was written, relative to the run directory."""
 
     network: Literal["dense", "pruned"]
@@ -125,7 +127,7 @@ class ArtifactResult(_Schema):
     versions: dict[str, str]
 
 
-class Twin(_Schema):
+class Twin(Schema):
     """One network in two number formats, both files of the run's runtime: float32 and the one the run ships.
 
     Metrics and latency of the shipped file are its own, run in that runtime; null where it cannot run here.
@@ -144,7 +146,7 @@ class Twin(_Schema):
     metrics: dict[str, float] | None = None
 
 
-class Quantization(_Schema):
+class Quantization(Schema):
     """What the number format of `--quantize` costs and gains against float32; `note` says it in words."""
 
     quantize: Literal["fp16", "int8"]
@@ -154,7 +156,7 @@ class Quantization(_Schema):
     note: str
 
 
-class SearchRound(_Schema):
+class SearchRound(Schema):
     """One candidate of the closed loop: what the cost model predicted and what the clock said."""
 
     predicted_ms: float | None
@@ -165,7 +167,7 @@ class SearchRound(_Schema):
     widths: dict[str, int]
 
 
-class SearchSummary(_Schema):
+class SearchSummary(Schema):
     """The search for the widths."""
 
     allocate: str
@@ -178,7 +180,7 @@ class SearchSummary(_Schema):
     reason: str
 
 
-class Recovery(_Schema):
+class Recovery(Schema):
     """How accuracy was won back: val's primary metric at each step (`epochs` holds one entry an epoch)."""
 
     schedule: str
@@ -190,151 +192,7 @@ class Recovery(_Schema):
     facts: dict[str, Any] = {}
 
 
-class PlanLayer(_Schema):
-    """One layer of the dense network and its predicted share of the latency, ms."""
-
-    name: str
-    op: str
-    c_in: int
-    c_out: int
-    predicted_ms: float
-
-
-class Plan(_Schema):
-    """What `optimize --plan` prints. `dense_ms` and `floor_ms` are measured, the layers' milliseconds predicted.
-
-    `dense_ms` is the float32 network's, `quantized_ms` the dense one's in the number format `quantize`, and so is the
-    floor.
-    The floor is the network with every group at its narrowest width; `in_reach` compares it with the budget.
-    """
-
-    schema_version: str = SCHEMA_VERSION
-    model: str
-    runtime: str
-    threads: int
-    dense_ms: float
-    floor_ms: float
-    floor_share: float
-    budget_ms: float | None
-    in_reach: bool | None
-    dense_macs: int
-    floor_macs: int
-    layers: list[PlanLayer]
-    frozen: dict[str, str]
-    notes: list[str]
-    quantize: str = "none"
-    quantized_ms: float | None = None
-    kind: Literal["measured", "emulated"] = "measured"
-
-
-class PruneResult(_Schema):
-    """What `edgeprune prune` prints: no accuracy, no latency, for nothing is trained or measured."""
-
-    schema_version: str = SCHEMA_VERSION
-    model: str
-    widths: dict[str, dict[str, int]]
-    groups: Groups
-    macs: dict[str, int]
-    params: dict[str, int]
-    proof: dict[str, float | None]
-
-
-class TableLayer(_Schema):
-    """One layer of a cost table: `ms[i][j]` is its time with `ins[i]` channels in and `outs[j]` out."""
-
-    name: str
-    op: str
-    c_in: int
-    c_out: int
-    ins: list[int]
-    outs: list[int]
-    ms: list[list[float]]
-
-
-class TableResult(_Schema):
-    """What `edgeprune table build` and `show` print: the layers of a network on one target, measured one by one."""
-
-    schema_version: str = SCHEMA_VERSION
-    model: str
-    target: str
-    kind: Literal["measured", "emulated"]
-    fingerprint: str
-    runtime: str
-    threads: int
-    measured_now: int
-    known_before: int
-    layers: list[TableLayer]
-
-
-class TableCheck(_Schema):
-    """What `edgeprune table check` prints: shares of random networks predicted within 10 % and 5 % of the clock.
-
-    `clock_within_...` is the same of the clock against itself, for files that were measured twice: it caps the rest.
-    `pairs_ms` holds (predicted, measured) of each network.
-    """
-
-    schema_version: str = SCHEMA_VERSION
-    model: str
-    target: str
-    kind: Literal["measured", "emulated"]
-    runtime: str
-    threads: int
-    candidates: Literal["reshaped", "converted"]
-    vectors: int
-    within_10: float
-    within_5: float
-    repeated: int
-    clock_within_10: float
-    clock_within_5: float
-    pairs_ms: list[tuple[float, float]]
-
-
-class FrontPoint(_Schema):
-    """One budget of a front and the run that answers it; `path` is None where no network can meet the budget.
-
-    `ms` is the pruned file's median, `ratio` pruned / dense; `val_metric` and `metric` are the primary metric on val,
-    to choose by, and on the final split. `drop`: points of it that were lost on val against dense.
-    """
-
-    asked: str
-    met: bool
-    outcome: str
-    path: str | None
-    ms: float | None = None
-    ratio: float | None = None
-    val_metric: float | None = None
-    metric: float | None = None
-    drop: float | None = None
-    macs: int | None = None
-    params: int | None = None
-
-
-class Front(_Schema):
-    """What `edgeprune optimize` prints for several latency budgets, in the order in which they were tried.
-
-    `chosen` is the budget of the fastest point that lost at most `max_drop` points; both None where that was not asked.
-    """
-
-    schema_version: str = SCHEMA_VERSION
-    model: str
-    primary_metric: str
-    kind: Literal["measured", "emulated"]
-    dense_ms: float | None
-    dense_metric: float | None
-    dense_val_metric: float | None = None
-    points: list[FrontPoint]
-    max_drop: float | None = None
-    chosen: str | None = None
-
-    @property
-    def met(self) -> bool:
-        """True when every budget was met; with `max_drop`, when a point is within it."""
-        if self.max_drop is not None:
-            return self.chosen is not None
-        return all(point.met for point in self.points)
-
-
-class Control(_Schema):
+class Control(Schema):
     """The same widths, trained another way: `metrics` are those of the final split."""
 
     name: str
@@ -344,7 +202,7 @@ class Control(_Schema):
     seconds: float
 
 
-class Result(_Schema):
+class Result(Schema):
     """One run of `edgeprune optimize`."""
 
     schema_version: str = SCHEMA_VERSION

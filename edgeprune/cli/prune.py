@@ -8,8 +8,8 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgeprune.answers import PruneResult
     from edgeprune.pipeline.prune import Ranking
-    from edgeprune.result import PruneResult
 
 EPILOG = """[bold]Examples[/bold]
 

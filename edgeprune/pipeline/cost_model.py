@@ -14,11 +14,11 @@ from torch import Tensor, nn
 import converters
 from converters.artifact import SUFFIXES, Artifact
 from converters.options import Options
+from edgeprune.answers import TableCheck, TableLayer, TableResult
 from edgeprune.config import Config
 from edgeprune.graph import Coupling, find_groups, trace
 from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.progress import Progress
-from edgeprune.result import TableCheck, TableLayer, TableResult
 from edgeprune.search.cost_table import CostTable, LayerStore
 from edgeprune.search.predictor import Predictor
 from edgeprune.targets.target import Bench, Target, Targets

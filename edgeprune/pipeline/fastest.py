@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeprune.answers import Front, FrontPoint
 from edgeprune.config import Config
 from edgeprune.pipeline.front import Runs
 from edgeprune.progress import Progress
-from edgeprune.result import Front, FrontPoint
 
 FIRST, QUICKER = 0.5, 0.6  # of dense, and of the fastest that held while none has lost too much
 RUNS = 4

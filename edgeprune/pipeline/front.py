@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edgeprune.answers import Front, FrontPoint
 from edgeprune.config import Config, each_budget
 from edgeprune.errors import BudgetNotMet, UsageError
 from edgeprune.files import write_json, write_text
@@ -12,7 +13,7 @@ from edgeprune.pipeline.optimize import optimize_config
 from edgeprune.pipeline.plan import plan_config
 from edgeprune.progress import Progress
 from edgeprune.report.front import write_front
-from edgeprune.result import Front, FrontPoint, Result
+from edgeprune.result import Result
 from edgeprune.run import Run, default_path
 
 WIDEST, LEAST = 0.8, 0.1  # of the dense latency: where the budgets of --pareto begin, and where they end at the latest

@@ -8,6 +8,7 @@ import torch
 
 import converters
 from converters.artifact import SUFFIXES
+from edgeprune.answers import Plan, PlanLayer
 from edgeprune.config import Config
 from edgeprune.errors import UsageError
 from edgeprune.pipeline.candidates import Candidates
@@ -15,7 +16,6 @@ from edgeprune.pipeline.choose import make_predictor
 from edgeprune.pipeline.job import job_from_config
 from edgeprune.pipeline.quantize import calibration, options
 from edgeprune.progress import Progress
-from edgeprune.result import Plan, PlanLayer
 
 
 def plan_config(config: Config, progress: Progress) -> Plan:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from edgeprune.allocate.fit import Cost
 from edgeprune.allocate.global_ import global_
 from edgeprune.allocate.uniform import uniform
+from edgeprune.answers import PruneResult
 from edgeprune.errors import UsageError
 from edgeprune.files import disk_trouble, write_text
 from edgeprune.graph import Coupling, Proof, Protection, Widths, find_groups, kept_units, protect, prune_proved, trace
 from edgeprune.pipeline.fates import channels, evidence, fates
 from edgeprune.pipeline.stages import save_network
 from edgeprune.quantity import Limit
-from edgeprune.result import PruneResult
 from edgeprune.score import CRITERIA
 from edgeprune.score import score as score_groups
 from edgeprune.task import Task

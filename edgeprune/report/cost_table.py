@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.answers import TableCheck, TableResult
 from edgeprune.files import write_text
 from edgeprune.report import text
-from edgeprune.result import TableCheck, TableResult
 
 _SHOWN = 15
 _COLUMNS = 3

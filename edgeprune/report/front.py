@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.answers import Front
 from edgeprune.files import write_text
 from edgeprune.report import facts, text
-from edgeprune.result import Front
 
 _STYLES = {True: "green", False: "red"}
 

@@ -5,8 +5,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.answers import Plan
 from edgeprune.report import facts, text
-from edgeprune.result import Plan
 
 _SHOWN = 12
 

@@ -5,8 +5,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.answers import PruneResult
 from edgeprune.report import text
-from edgeprune.result import PruneResult
 
 _SHOWN = 20
 

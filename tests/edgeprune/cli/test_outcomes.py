@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 import edgeprune
 from converters import inspect
-from edgeprune.result import Plan, Result
+from edgeprune.answers import Plan
+from edgeprune.result import Result
 from edgeprune.sources.models import load_model
 
 SHORT = ("--epochs", "1", "--formats", "litert")
