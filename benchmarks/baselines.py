@@ -7,10 +7,7 @@ build/bench/baselines.jsonl with the predictions on test, so that differences ge
 """
 
 import argparse
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +22,7 @@ from torch.utils.data import TensorDataset
 import converters
 import edgeprune
 import profilers.host as host
-from benchmarks import netadapt, table, torch_pruning
+from benchmarks import command, netadapt, table, torch_pruning
 from benchmarks.pictures import FASHION
 from edgeprune.config import Config
 from edgeprune.graph import Widths, find_groups, trace
@@ -88,16 +85,14 @@ def by_command(data: str, seed: int, budget: str, words: tuple[str, ...]) -> Row
     spec, tail = DATA[data]
     folder = table.BUILD / "baselines-run"
     shutil.rmtree(folder, ignore_errors=True)
-    command = [
-        sys.executable, "-m", "edgeprune", "optimize", "--model", MODEL, "--weights", str(weights_of(data, seed)),
-        "--data", spec, *(("--long-tail", str(tail)) if tail else ()), "--target", "host", "--latency", budget,
-        "--epochs", str(EPOCHS), "--seed", str(seed), "--formats", "litert", *words, "-o", str(folder), "--json",
-    ]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    told = json.loads(done.stdout)
+    told = command.optimize(
+        folder, "--model", MODEL, "--weights", str(weights_of(data, seed)), "--data", spec,
+        *(("--long-tail", str(tail)) if tail else ()), "--target", "host", "--latency", budget,
+        "--epochs", str(EPOCHS), "--seed", str(seed), "--formats", "litert", *words,
+    )  # fmt: skip
     if "error" in told:
         return {"note": told["error"]["message"]}
-    latency = next(r for r in told["budget"]["requirements"] if r["kind"] == "latency")
+    latency = command.latency_of(told)
     return {
         **_quality(edgeprune.load(folder), load_data(spec, long_tail=tail, seed=seed)),
         "ratio": latency["ratio"],

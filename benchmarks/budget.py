@@ -8,9 +8,6 @@ interval of ratio / budget meets [0.95, 1.00], and broken where it lies wholly a
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ import torchvision
 from safetensors.torch import save_file
 
 import profilers.host as host
-from benchmarks import pictures, table
+from benchmarks import command, pictures, table
 from converters.artifact import SUFFIXES
 from edgeprune.graph.generic import generic_copy
 from edgeprune.profiling.subjects import artifact_of
@@ -36,21 +33,18 @@ def row(model: str, runtime: str, budget: str) -> dict[str, Any]:
         weights, run = Path(place) / "generic.safetensors", Path(place) / "run"
         network = generic_copy(torchvision.models.get_model(model, weights=None, num_classes=10).eval(), 0).float()
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
-        command = [
-            sys.executable, "-m", "edgeprune", "optimize", "--model", f"torchvision:{model}", "--weights", str(weights),
-            "--data", pictures.SPEC, "--target", "host", "--runtime", runtime, "--formats", runtime,
-            "--latency", budget, "--epochs", "0", "-o", str(run), "--json",
-        ]  # fmt: skip
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        told = json.loads(done.stdout)
-        if done.returncode not in (0, 4) or "error" in told:
-            return {"exit": done.returncode, "note": told.get("error", {}).get("message", "")}
+        told = command.optimize(
+            run, "--model", f"torchvision:{model}", "--weights", str(weights), "--data", pictures.SPEC,
+            "--target", "host", "--runtime", runtime, "--formats", runtime, "--latency", budget, "--epochs", "0",
+        )  # fmt: skip
+        if "error" in told:
+            return {"exit": told["exit"], "note": told["error"]["message"]}
         dense, pruned = (artifact_of(run / "artifacts" / f"{name}{SUFFIXES[runtime]}") for name in ("dense", "pruned"))
         ratio = host.compare(dense, pruned, rounds=ROUNDS, memory=False)[2]
     limit = float(budget.rstrip("%")) / 100
     used = [end / limit for end in ratio.ci95]
     return {
-        "exit": done.returncode,
+        "exit": told["exit"],
         "used": ratio.median / limit,
         "used_ci95": used,
         "kept": used[0] <= 1.0 and used[1] >= 0.95,

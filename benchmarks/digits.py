@@ -4,14 +4,11 @@ python -m benchmarks.digits [--seeds 0 1 2 3 4]
 """
 
 import argparse
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import table
+from benchmarks import command, table
 from benchmarks.train_baseline import train
 
 MODEL, DATA = "builtin:resnet8", "builtin:digits"
@@ -25,16 +22,13 @@ def demo(seed: int) -> dict[str, Any]:
         train(MODEL, DATA, 15, 0.1, seed, weights)
     shutil.rmtree(folder, ignore_errors=True)
     words = ["--model", MODEL, "--weights", str(weights), "--data", DATA, "--target", "host", "--latency", "50%"]
-    command = [sys.executable, "-m", "edgeprune", "optimize", *words, "--seed", str(seed), "-o", str(folder), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in (0, 4):
-        raise RuntimeError(f"edgeprune ended with exit code {done.returncode}")
-    result = json.loads(done.stdout)
-    requirement = result["budget"]["requirements"][0]
+    result = command.optimize(folder, *words, "--seed", str(seed))
+    if "error" in result:
+        raise RuntimeError(result["error"]["message"])
     return {
         "dense": result["dense"]["accuracy"],
         "accuracy": result["pruned"]["accuracy"],
-        "ratio": requirement["ratio"],
+        "ratio": command.latency_of(result)["ratio"],
         "met": result["met"],
         "formats": sorted(a["format"] for a in result["artifacts"] if a["network"] == "pruned"),
         "seconds": result["seconds"],

@@ -8,17 +8,13 @@ distillation from the dense network. The test set is read once a row.
 """
 
 import argparse
-import json
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import converters
 import profilers.host as host
-from benchmarks import table, torch_pruning
+from benchmarks import command, table, torch_pruning
 from benchmarks.train_baseline import train
 from edgeprune.config import Config
 from edgeprune.graph import Widths
@@ -47,23 +43,13 @@ def weights_of(seed: int) -> Path:
 def ours(seed: int, budget: str) -> dict[str, Any]:
     """One `edgeprune optimize` as a user would run it."""
     folder = Path(f"build/bench/fashion-{seed}-{budget.rstrip('%')}")
-    command = [
-        sys.executable, "-m", "edgeprune", "optimize", "--model", MODEL, "--weights", str(weights_of(seed)),
-        "--data", DATA, "--target", "host", "--latency", budget, "--epochs", str(EPOCHS), "--seed", str(seed),
-        "--formats", "litert", "-o", str(folder), "--json",
-    ]  # fmt: skip
-    if folder.exists():
-        if (folder / "result.json").exists():
-            shutil.rmtree(folder)
-        else:
-            command.append("--resume")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in (0, 4):
-        raise RuntimeError(f"edgeprune ended with exit code {done.returncode}")
-    result = json.loads(done.stdout)
+    result = command.optimize(
+        folder, "--model", MODEL, "--weights", str(weights_of(seed)), "--data", DATA, "--target", "host",
+        "--latency", budget, "--epochs", str(EPOCHS), "--seed", str(seed), "--formats", "litert",
+    )  # fmt: skip
     if "error" in result:
         return {"accuracy": None, "note": result["error"]["message"]}
-    requirement = result["budget"]["requirements"][0]
+    requirement = command.latency_of(result)
     return {
         "dense": result["dense"]["accuracy"],
         "accuracy": result["pruned"]["accuracy"],

@@ -9,14 +9,10 @@ scikit-learn's digits, to try the script; its rows are kept apart and no table i
 """
 
 import argparse
-import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fashion, table
+from benchmarks import command, fashion, table
 from benchmarks.train_baseline import train
 from edgeprune.recipe import load_recipe, recipe_names
 
@@ -35,18 +31,12 @@ def row(recipe: str, seed: int, latency: str, epochs: int, quick: bool) -> dict[
     folder = table.BUILD / f"recipes-{'quick-' * quick}{recipe}-{seed}"
     training = load_recipe(recipe).recover
     words = ["--model", model, "--weights", str(weights), "--data", data, "--latency", latency, "--recipe", recipe,
-             "--seed", str(seed), "--formats", "litert", "-o", str(folder), "--json"]  # fmt: skip
+             "--seed", str(seed), "--formats", "litert"]  # fmt: skip
     words += ["--dense-epochs", str(dense_epochs), "--control", "scratch"] if recipe == CONTROL else []
     if training.name == "scratch":
         epochs = dense_epochs
     words += ["--epochs", str(epochs)] if training.epochs else []
-    if (folder / "result.json").exists():
-        shutil.rmtree(folder)
-    words += ["--resume"] if folder.exists() else []
-    done = subprocess.run([sys.executable, "-m", "edgeprune", "optimize", *words], stdout=subprocess.PIPE, check=False)
-    if done.returncode not in (0, 4):
-        return {"accuracy": None, "note": f"exit code {done.returncode}"}
-    result = json.loads(done.stdout)
+    result = command.optimize(folder, *words)
     if "error" in result:
         return {"accuracy": None, "note": result["error"]["message"]}
     recovery = result["recovery"] or {"before": {}, "after_bn": {}, "seconds": 0.0, "epochs": []}
@@ -55,7 +45,7 @@ def row(recipe: str, seed: int, latency: str, epochs: int, quick: bool) -> dict[
         "before": recovery["before"].get("accuracy"),
         "after_bn": recovery["after_bn"].get("accuracy"),
         "accuracy": result["pruned"]["accuracy"],
-        "ratio": result["budget"]["requirements"][0]["ratio"],
+        "ratio": command.latency_of(result)["ratio"],
         "met": result["met"],
         "train_s": recovery["seconds"],
         "epochs": len(recovery["epochs"]),

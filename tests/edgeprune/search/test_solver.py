@@ -55,6 +55,20 @@ def concats(seed: int, share: float = 0.5, rows: int = 1) -> Problem:
     return Problem(menus, loss, tuple(built))
 
 
+def agrees_with_brute_force(problem: Problem) -> None:
+    """The same loss, or infeasible alike; and the proven bound holds."""
+    try:
+        best = brute_force(problem)
+    except Infeasible:
+        with pytest.raises(Infeasible):
+            solve(problem)
+        return
+    found = solve(problem)
+    assert problem.feasible(problem.indices(found.choice))
+    assert found.loss == pytest.approx(best.loss, rel=1e-6, abs=1e-9)
+    assert found.bound <= best.loss + 1e-9
+
+
 def test_values_and_ties_of_sums_by_hand() -> None:
     problem = concats(0)
     two, three, odd = problem.sums
@@ -84,17 +98,7 @@ def test_the_relaxed_problem_with_sums_is_exact(seed: int, weight: float) -> Non
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.2, 0.95), rows=st.integers(1, 2))
 def test_solver_equals_brute_force_with_concats(seed: int, share: float, rows: int) -> None:
-    problem = concats(seed, share=share, rows=rows)
-    try:
-        best = brute_force(problem)
-    except Infeasible:
-        with pytest.raises(Infeasible):
-            solve(problem)
-        return
-    found = solve(problem)
-    assert problem.feasible(problem.indices(found.choice))
-    assert found.loss == pytest.approx(best.loss, rel=1e-6, abs=1e-9)
-    assert found.bound <= best.loss + 1e-9
+    agrees_with_brute_force(concats(seed, share=share, rows=rows))
 
 
 @settings(max_examples=20, deadline=None)
@@ -126,17 +130,7 @@ def test_elimination_finds_the_minimum_of_random_tables() -> None:
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.15, 0.95), rows=st.integers(1, 3))
 def test_solver_equals_brute_force(seed: int, share: float, rows: int) -> None:
-    problem = chain(seed, share=share, rows=rows)
-    try:
-        best = brute_force(problem)
-    except Infeasible:
-        with pytest.raises(Infeasible):
-            solve(problem)
-        return
-    found = solve(problem)
-    assert problem.feasible(problem.indices(found.choice))
-    assert found.loss == pytest.approx(best.loss, rel=1e-6, abs=1e-9)
-    assert found.bound <= best.loss + 1e-9
+    agrees_with_brute_force(chain(seed, share=share, rows=rows))
 
 
 @settings(max_examples=25, deadline=None)

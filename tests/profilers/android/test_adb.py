@@ -2,7 +2,6 @@
 
 import stat
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,6 @@ def behind(phone: Phone) -> Behind:
     return Behind(Adb(), phone.address)
 
 
-def gone(phone: Phone) -> bool:
-    """No process is left on the phone, at the latest a moment later."""
-    end = time.monotonic() + 5
-    while phone.running() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not phone.running()
-
-
 @pytest.mark.usefixtures("adb_server")
 @pytest.mark.parametrize("legacy", [False, True], ids=["shell v2", "no shell v2"])
 def test_exit_codes_and_all_output_on_every_kind_of_phone(tmp_path: Path, legacy: bool) -> None:
@@ -50,7 +41,7 @@ def test_exit_codes_and_all_output_on_every_kind_of_phone(tmp_path: Path, legacy
 def test_a_silent_script_is_ended_on_the_phone_too(phone: Phone, behind: Behind) -> None:
     with pytest.raises(DeviceError, match=r"no sign for 0\.5 s.*Last said: begun"):
         behind.run("echo begun; sleep 100", timeout_s=0.5)
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_an_adb_that_stays_after_the_end_is_not_waited_for(tmp_path: Path) -> None:
@@ -72,7 +63,7 @@ def test_an_error_of_the_listener_ends_the_script(phone: Phone, behind: Behind) 
 
     with pytest.raises(KeyboardInterrupt):
         behind.converse("echo begun; sleep 100", stop, silence_s=30)
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_a_phone_unplugged_in_the_middle_is_told_apart_from_a_script_that_ended(phone: Phone, behind: Behind) -> None:

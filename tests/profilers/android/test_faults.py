@@ -28,14 +28,6 @@ def quick(station: Station, artifact: Artifact, protocol: Protocol = QUICK) -> M
     return measure(station, {"net": artifact}, rounds=1, protocol=protocol, memory=False)["net"]
 
 
-def gone(phone: Phone) -> bool:
-    """No process is left, at the latest a moment later."""
-    end = time.monotonic() + 5
-    while phone.running() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not phone.running()
-
-
 def while_it_runs(phone: Phone, act: Callable[[], object]) -> threading.Thread:
     """Do something as soon as the runner is seen on the phone."""
 
@@ -62,7 +54,7 @@ def test_a_runner_that_is_killed_or_crashes(
         quick(station, big, SLOW)
     assert ("lowmemorykiller" if number == signal.SIGKILL else "SIGSEGV") in caught.value.message, "the log's tail"
     assert caught.value.cure
-    assert gone(phone)
+    assert phone.left_behind() == []
     phone.faults.kill = None
     assert quick(station, big).latency.n == 30, "the next measurement works"
 
@@ -75,7 +67,7 @@ def test_a_batch_of_layers_that_crashes_tells_the_end_of_the_log(station: Statio
         prober.time_ms([BIG])
     assert "litert_run: file too short" in caught.value.message
     assert "the last that was heard of it" in caught.value.message
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_a_runner_that_hangs_is_given_up_and_ended(station: Station, phone: Phone, big: Artifact) -> None:
@@ -84,7 +76,7 @@ def test_a_runner_that_hangs_is_given_up_and_ended(station: Station, phone: Phon
     with pytest.raises(DeviceError, match="no sign for 5 s"):
         quick(station, big)
     assert time.monotonic() - started < 60
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_unplugged_for_a_moment_the_measurement_finishes_and_says_so(
@@ -101,7 +93,7 @@ def test_unplugged_for_a_moment_the_measurement_finishes_and_says_so(
     assert found.latency.n == 20
     assert any("came back" in flag for flag in found.flags)
     assert station.phone.serial not in json.dumps(found.to_json()), "a serial number is kept only hashed"
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_an_adb_server_restarted_in_mid_run(station: Station, phone: Phone, big: Artifact) -> None:
@@ -109,7 +101,7 @@ def test_an_adb_server_restarted_in_mid_run(station: Station, phone: Phone, big:
     found = quick(station, big, SLOW)
     thread.join()
     assert found.latency.n == 20
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 @pytest.mark.parametrize("during", ["push", "shell"])
@@ -123,7 +115,7 @@ def test_unplugged_for_good(station: Station, phone: Phone, big: Artifact, durin
     assert "cable" in caught.value.cure
     if during == "shell":
         thread.join()
-    assert gone(phone), "the shell ends with its connection"
+    assert phone.left_behind() == [], "the shell ends with its connection"
     phone.plug_in()
     assert station.phone.come_back(5)
 
@@ -185,7 +177,7 @@ def test_a_phone_that_lies_is_not_believed(station: Station, phone: Phone, big: 
     phone.faults.output = edited(LIES[lie])
     with pytest.raises(ProfilerError, match="cannot be believed"):
         quick(station, big)
-    assert gone(phone)
+    assert phone.left_behind() == []
 
 
 def test_an_answer_without_a_result_is_not_believed(station: Station, phone: Phone, big: Artifact) -> None:
