@@ -29,12 +29,7 @@ MOST_PARAMS = 50e6
 MODEL_MINUTES = 25
 SIDE = 128  # pixels; the architectures that insist on another side get theirs
 STATISTICS = "all pictures"  # what the batch norms refer to; earlier rows, marked *, refer to one and are made again
-_UNKNOWN = "the file is written, its program not proved: the reference interpreter lacks these operations"
-_NO_ZERO = "coremltools 9 has no aten.zero, which torchvision's shifted window calls"
-CAUSES: dict[tuple[str, str, str], str] = {  # why a row does not pass, where it was found out
-    **{(name, variant, "coreml"): _UNKNOWN for name in ("swin_t", "swin_s") for variant in VARIANTS},
-    **{(name, variant, "coreml"): _NO_ZERO for name in ("swin_v2_t",) for variant in VARIANTS},
-}
+CAUSES: dict[tuple[str, str, str], str] = {}  # (model, variant, format) -> why it does not pass, once found out
 HEADER = ("model", "params (M)", "side", *(f"{fmt}, {variant}" for variant in VARIANTS for fmt in FORMATS), "seconds")
 
 

@@ -14,7 +14,8 @@ import torch
 
 from converters.contents import Array
 from converters.errors import NotInterpreted
-from converters.mil_ops import OPS, Arguments, as_tensor
+from converters.mil_arguments import Arguments, as_tensor
+from converters.mil_ops import OPS
 from converters.mil_program import MilProgram
 
 TYPES = {

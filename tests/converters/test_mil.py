@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
+from torchvision.models.swin_transformer import SwinTransformer, SwinTransformerBlock, SwinTransformerBlockV2
 
 from converters import ConversionError, Options, convert, inspect
 from converters.errors import NotInterpreted
 from converters.mil import OPS, MilSession
-from converters.mil_ops import Arguments
+from converters.mil_arguments import Arguments
 from converters.mil_program import MilProgram
 from converters.parity import parity
 from tests.converters.test_formats import SmallResNet, generic, samples
@@ -90,10 +91,40 @@ class Layers(nn.Module):
         return self.fc(self.line(x).mean(2))
 
 
-@pytest.mark.parametrize("network", [Pools, Activations, Shapes, Shuffle, Layers, lambda: SmallResNet(16)])
+class Chosen(nn.Module):
+    """Comparisons, choices, rows picked by a table of places and written to others, repeated."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        place = torch.tensor([[0, -1, 2], [2, 1, 0]])
+        a = torch.where(x.relu() == 0, x, -2 * x) + torch.where(x.clamp(max=1) != 1, 0.5, x)
+        b = a[:, :, place].flatten(2, 3)
+        a[:, 1:3, 2] = x[:, 3:5, 1]
+        return torch.cat([a, b], 2).repeat(1, 1, 1, 2) / F.normalize(x, dim=1).abs().add(1).sum()
+
+
+def windows(block: Any) -> nn.Module:
+    """torchvision's Swin: windows in place, then shifted ones, whose mask is computed in the network."""
+    return SwinTransformer([4, 4], 8, [2], [2], [2, 2], stochastic_depth_prob=0.0, num_classes=5, block=block)
+
+
+NETWORKS = {
+    "pools": Pools,
+    "activations": Activations,
+    "shapes": Shapes,
+    "shuffle": Shuffle,
+    "layers": Layers,
+    "chosen": Chosen,
+    "resnet": lambda: SmallResNet(16),
+    "swin": lambda: windows(SwinTransformerBlock),
+    "swin v2": lambda: windows(SwinTransformerBlockV2),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_a_program_computes_what_torch_computes(network, tmp_path: Path) -> None:
     model = generic(network()).eval()
-    channels, edge = (3, 16) if isinstance(model, SmallResNet) else (6, 9 if isinstance(model, Pools) else 8)
+    pictures = isinstance(model, SmallResNet | SwinTransformer)
+    channels, edge = (3, 16) if pictures else (6, 9 if isinstance(model, Pools) else 8)
     inputs = samples(3, channels, edge, edge)
     artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage")
     result = parity(artifact, model, inputs)
@@ -147,19 +178,38 @@ def test_int8_activations_span_what_all_of_the_calibration_shows(tmp_path: Path)
 
 
 def test_int8_rounds_and_clamps_by_hand() -> None:
-    class Given(Arguments):
-        def __init__(self, **values: Any) -> None:
-            self.given = values
-
-        def __call__(self, slot: str, default: Any = None) -> Any:
-            return self.given.get(slot, default)
-
     zero = torch.tensor(3, dtype=torch.int8)
     x = torch.tensor([0.24, 0.26, -100.0, 100.0])
     steps = OPS["quantize"](Given(input=x, scale=torch.tensor(0.5), zero_point=zero, output_dtype="int8"))
     assert steps.tolist() == [3, 4, -128, 127]
     back = OPS["dequantize"](Given(input=steps.to(torch.int8), scale=torch.tensor(0.5), zero_point=zero))
     assert back.tolist() == [0.0, 0.5, -65.5, 62.0]
+
+
+class Given(Arguments):
+    """The arguments of an operation that no program holds."""
+
+    def __init__(self, **values: Any) -> None:
+        self.given = values
+
+    def __call__(self, slot: str, default: Any = None) -> Any:
+        return self.given.get(slot, default)
+
+    @property
+    def type(self) -> str:
+        return "op"
+
+
+def test_gather_and_scatter_as_core_mls_documentation_defines_them() -> None:
+    data = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    places = torch.tensor([[-1, 0], [1, 1]], dtype=torch.int16)
+    assert OPS["gather"](Given(x=data, indices=places, axis=1)).tolist() == [[[3, 1], [2, 2]], [[6, 4], [5, 5]]]
+    assert OPS["gather"](Given(x=data, indices=torch.tensor(1))).tolist() == [4, 5, 6]
+    rows = Given(data=data, indices=torch.tensor([-1]), updates=torch.tensor([[7, 8, 9]]), mode="update")
+    assert OPS["scatter"](rows).tolist() == [[1, 2, 3], [7, 8, 9]]
+    for op, slot, value in (("scatter", "mode", "add"), ("gather", "batch_dims", 1)):
+        with pytest.raises(NotInterpreted, match=f"no {slot}={value} of op"):
+            OPS[op](Given(x=data, data=data, indices=places, **{slot: value}))
 
 
 @pytest.mark.parametrize("quantize", ["none", "fp16", "int8", "int8-weights", "palettize"])
