@@ -52,11 +52,13 @@ def convert_all(
 
 def _converted(request: Request, log: Path, running: list[subprocess.Popen[str]]) -> dict[str, Any]:
     reader, writer = os.pipe()
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
     try:
         with log.open("a") as diary:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "edgeprune.conversion.worker", str(writer)],
+            process = subprocess.Popen(  # -P: a folder called edgeprune in the user's own is not ours
+                [sys.executable, "-P", "-m", "edgeprune.conversion.worker", str(writer)],
                 stdin=subprocess.PIPE, stdout=diary, stderr=diary, pass_fds=(writer,), text=True,
+                env={**os.environ, "PYTHONPATH": path},
             )  # fmt: skip
     finally:
         os.close(writer)

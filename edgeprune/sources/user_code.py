@@ -75,6 +75,9 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
+    """An installed module, or else one of the working folder, which a program's own path does not hold."""
+    here = str(Path.cwd())
+    sys.path.append(here)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -83,6 +86,8 @@ def _import_module(name: str) -> ModuleType:
         ) from error
     except Exception as error:
         raise UsageError(f"{name} failed to import: {type(error).__name__}: {error}", _where(error)) from error
+    finally:
+        sys.path.remove(here)
 
 
 def _where(error: Exception) -> str:

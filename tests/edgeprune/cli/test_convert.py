@@ -142,6 +142,15 @@ def test_a_process_that_dies_costs_its_format_and_no_more(cli, tmp_path):
     assert [p.name for p in (tmp_path / "converted").iterdir()] == ["convert.log"]
 
 
+def test_the_users_folder_holds_packages_and_one_is_called_as_ours(cli, tmp_path):
+    for package, text in (("edgeprune", "raise SystemExit(7)"), ("nets", "")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(text)
+    (tmp_path / "nets" / "small.py").write_text("import os\n\ndef make():\n    os._exit(9)\n")
+    done = cli("convert", "nets.small:make", "--input-shape", "1,3,8,8", "--to", "onnx", "--jobs", 1)
+    assert "ended with code 9" in done.stderr
+
+
 def test_one_format_fails_and_the_other_is_kept(cli, tmp_path):
     (tmp_path / "net.py").write_text(_ATAN)
     words = ("net.py:Net", "--data", "builtin:digits", "--to", "onnx,executorch", "--jobs", 1, "--json")
