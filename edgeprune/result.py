@@ -177,6 +177,7 @@ class SearchSummary(Schema):
     candidates_measured: int
     seconds: float
     floor_ms: float | None
+    floor_kind: Literal["measured", "predicted"] | None = None
     reason: str
 
 

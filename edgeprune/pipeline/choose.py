@@ -272,6 +272,7 @@ def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseSt
         candidates_measured=sum(r.measured is not None for r in outcome.rounds),
         seconds=outcome.seconds,
         floor_ms=(floor.measured_ms or _finite(floor.predicted_ms)) if floor else None,
+        floor_kind=("measured" if floor.measured_ms else "predicted") if floor else None,
         reason=outcome.reason,
     )
 

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgeprune.answers import Front, FrontPoint
 from edgeprune.config import Config, each_budget
@@ -18,7 +18,7 @@ from edgeprune.run import Run, default_path
 
 WIDEST, LEAST = 0.8, 0.1  # of the dense latency: where the budgets of --pareto begin, and where they end at the latest
 ABOVE_FLOOR = 1.1
-_BUDGETS = "budgets.json"
+_BUDGETS, _MISSED = "budgets.json", "missed.json"
 
 
 class Runs:
@@ -36,21 +36,30 @@ class Runs:
             cure = "Choose another -o, or pass --resume to finish a front."
             raise UsageError(f"{self.folder} is there already and is not empty.", cure)
         self.points: list[FrontPoint] = []
+        self._missed: dict[str, str] = _read(self.folder / _MISSED) or {}
         self._dense: Result | None = None
 
     def run(self, budget: str) -> FrontPoint:
-        """One whole run; a budget below the floor is a point that was not met."""
+        """One whole run; a budget below the floor is a point that was not met, and is not searched again."""
         self._progress.stage(f"Budget {budget}")
+        if budget in self._missed:
+            return self._miss(budget, self._missed[budget])
         place = self.folder / budget.replace("%", "pct")
         config = self._config.model_copy(update={"latency": budget})
         try:
             result = optimize_config(config, place, resume=self._resume and place.exists(), progress=self._progress)
         except BudgetNotMet as missed:
-            self.points.append(FrontPoint(asked=budget, met=False, outcome=str(missed), path=None))
-            self._progress.note(str(missed))
-        else:
-            self._dense = result
-            self.points.append(_point(budget, place, result))
+            self._missed[budget] = str(missed)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / _MISSED, self._missed)
+            return self._miss(budget, str(missed))
+        self._dense = result
+        self.points.append(_point(budget, place, result))
+        return self.points[-1]
+
+    def _miss(self, budget: str, why: str) -> FrontPoint:
+        self._progress.note(why)
+        self.points.append(FrontPoint(asked=budget, met=False, outcome=why, path=None))
         return self.points[-1]
 
     def finish(self, max_drop: float | None = None, chosen: FrontPoint | None = None) -> Front:
@@ -95,13 +104,20 @@ def optimize_front(config: Config, output: Path | None, *, resume: bool, progres
 def optimize_pareto(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Front:
     """`config.pareto` runs, their budgets at equal factors from 80 % of dense to a tenth above the measured floor.
 
-    The budgets are kept in budgets.json, so that a resumed front asks for the same ones.
+    The budgets are kept in budgets.json, so that a resumed front asks for the same ones. Raises UsageError where a
+    front of another number is to be resumed.
     """
     count = config.pareto or 0
     config = config.model_copy(update={"pareto": None})
     runs = Runs(config, output, resume=resume, progress=progress, name=f"pareto-{count}")
-    budgets = _resumed(runs.folder / _BUDGETS, lambda: pareto_budgets(_floor(config, progress), count), resume)
-    for text in budgets:
+    file = runs.folder / _BUDGETS
+    kept = _read(file) or {"pareto": count, "budgets": pareto_budgets(_floor(config, progress), count)}
+    if kept["pareto"] != count:
+        cure = f"Resume it with --pareto {kept['pareto']}, or give another -o."
+        raise UsageError(f"{runs.folder} holds a front of {kept['pareto']} budgets, not {count}.", cure)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, kept)
+    for text in kept["budgets"]:
         runs.run(text)
     return runs.finish()
 
@@ -117,13 +133,8 @@ def _floor(config: Config, progress: Progress) -> float:
     return plan_config(config, progress).floor_share
 
 
-def _resumed(file: Path, find: Callable[[], Sequence[str]], resume: bool) -> list[str]:
-    if resume and file.exists():
-        return [str(text) for text in json.loads(file.read_text(encoding="utf-8"))]
-    budgets = list(find())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, budgets)
-    return budgets
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def _point(text: str, place: Path, result: Result) -> FrontPoint:

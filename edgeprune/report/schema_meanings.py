@@ -92,6 +92,7 @@ MEANINGS = {
     "SearchSummary.candidates_measured": "how many of them were converted and timed",
     "SearchSummary.seconds": "duration of the search, s",
     "SearchSummary.floor_ms": "latency of the narrowest network in reach, ms",
+    "SearchSummary.floor_kind": "whether the clock or the cost model says so",
     "SearchSummary.reason": "why the search ended",
     "Recovery.schedule": "how the pruned network was trained",
     "Recovery.epochs": "metrics on val after every epoch",

@@ -71,8 +71,6 @@ def score(
     unknown = [key for key in settings if key not in accepted]
     if unknown:
         raise UsageError(f"{name} has no setting {unknown[0]!r}", f"it takes: {', '.join(accepted) or 'no settings'}")
-    if settings.get("direction", "code") not in ("code", "paper"):
-        raise UsageError(f"direction {settings['direction']!r} is unknown", "use code or paper")
     offered = {"model": model, "coupling": coupling, "batches": batches, "task": task, "seed": seed}
     found: Scores = criterion(**{key: value for key, value in offered.items() if key in parameters}, **settings)
     return found

@@ -6,7 +6,7 @@ default. Unlike the code, the window is the layer's true receptive field, and al
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,11 @@ def beta_rank(
 
     `class_balanced` (ours, not in the paper) scores every class by itself and averages over classes, so that a rare
     class counts as much as a frequent one. Producers that no hook sees (bare parameters, heads that inference does not
-    reach) count by their L1 norm. The model runs in eval mode. Raises UsageError if there are fewer than two images.
+    reach) count by their L1 norm. The model runs in eval mode. Raises UsageError if there are fewer than two images,
+    and for an unknown direction.
     """
+    if direction not in get_args(Direction):
+        raise UsageError(f"direction {direction!r} is unknown", f"use {' or '.join(get_args(Direction))}")
     groups = prunable(coupling)
     made_by = {group.name: producers(model, group) for group in groups}
     layers: dict[str, Scored] = {

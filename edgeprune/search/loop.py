@@ -166,6 +166,8 @@ class _Loop:
 
     def refine(self, times: int, seconds: float) -> None:
         """Re-measure the curves around the solution, and keep those whose whole solution diverges least."""
+        if not times:
+            return
         best = self.curves
         least = self.sensitivity.loss(self.solve())
         for _ in range(times):

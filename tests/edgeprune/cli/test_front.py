@@ -32,6 +32,9 @@ def test_three_budgets_of_which_one_is_below_the_floor(
     assert (tmp_path / "front" / "45pct" / "artifacts" / "pruned.tflite").exists()
     assert not (tmp_path / "front" / "1pct").exists()
     assert json.loads((tmp_path / "front" / "front.json").read_text()) == told
+    same = cli("optimize", *given, *FAST, "--latency", "45%,1%,95%", "-o", "front", "--resume", "--json")
+    assert json.loads(same.stdout) == told
+    assert "Searching" not in same.stderr, "what lies below the floor is known"
     assert "on val over latency (measured)" in (tmp_path / "front" / "front.html").read_text()
     again = cli("optimize", *given, *FAST, "--latency", "45%,95%", "-o", "front", "--resume")
     assert again.exit_code == 0, again.stderr
@@ -107,12 +110,20 @@ def test_a_pareto_front_asks_again_for_the_same_budgets(
 ) -> None:
     done = cli("optimize", *given, *FAST, "--pareto", "2", "-o", "out", "--json")
     told = json.loads(done.stdout)
-    budgets = json.loads((tmp_path / "out" / "budgets.json").read_text())
+    budgets = json.loads((tmp_path / "out" / "budgets.json").read_text())["budgets"]
     assert [point["asked"] for point in told["points"]] == budgets
     assert budgets[0] == "80%"
     again = cli("optimize", *given, *FAST, "--pareto", "2", "-o", "out", "--resume", "--json")
     assert [point["asked"] for point in json.loads(again.stdout)["points"]] == budgets
     assert "Measuring the floor" not in again.stderr
+
+
+def test_a_front_of_another_number_is_not_resumed(cli: Callable[..., Any], given: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "budgets.json").write_text('{"pareto": 3, "budgets": ["80%", "50%", "30%"]}')
+    done = cli("optimize", *given, "--pareto", "5", "-o", "out", "--resume")
+    assert done.exit_code == 2
+    assert "--pareto 3" in done.stderr
 
 
 @pytest.mark.parametrize("question", [("--pareto", "2"), ("--max-drop", "1"), ("--latency", "50%,40%")])
