@@ -25,7 +25,7 @@ from edgeprune.registry import make
 from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
 from edgeprune.run import Run
 from edgeprune.score import score
-from edgeprune.search.cost_table import CostTable
+from edgeprune.search.cost_table import DRIFT, CostTable
 from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
 from edgeprune.search.loop import Round, SearchResult, WidthSearch, search
 from edgeprune.search.memory import memory_limit
@@ -110,6 +110,8 @@ def make_predictor(job: Job, target: Target, coupling: Coupling, dense_ms: float
     if trips is not None and target.trips is not None:
         took += f", {target.trips - trips} adb round trips on {target.name}"
     job.progress.note(f"cost table: {table.probed} layers {target.kind} now, {table.reused} known from before{took}")
+    if table.drift is not None and table.drift > DRIFT:
+        job.progress.note(f"the layers known from before were typically off by {table.drift - 1:.0%}: all timed anew")
     return Predictor(coupling, table, dense_ms)
 
 

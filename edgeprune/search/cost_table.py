@@ -18,6 +18,7 @@ from profilers.layers import LayerKey
 
 STAIR = 8
 MAX_PROBES = 400
+SPOT_CHECKS, DRIFT = 12, 1.15  # of what the store knows, so many are timed again; a typical factor above is too much
 
 
 class Prober(Protocol):
@@ -43,7 +44,9 @@ class LayerStore(Protocol):
 class CostTable:
     """Milliseconds of every layer of a network at every width on its menus; "measured" at the grid points only.
 
-    `probed` counts the layers measured now, `reused` those that the store already knew.
+    `probed` counts the layers measured now, `reused` those that the store already knew. A few of these are timed again:
+    `drift` is the typical factor between then and now (1.0: none; None: nothing was known). Above `DRIFT` the store
+    tells of other conditions, a busy machine or a hot phone, and all is measured now.
     """
 
     def __init__(
@@ -59,7 +62,11 @@ class CostTable:
         wanted = sorted({key for grid in keys.values() for key in grid}, key=repr)
         known = dict(store.get(wanted)) if store is not None else {}
         missing = [key for key in wanted if key not in known]
-        fresh = dict(zip(missing, prober.time_ms(missing), strict=True)) if missing else {}
+        fresh = _timed(prober, [*missing, *_spots(known)])
+        self.drift = _drift(known, fresh)
+        if self.drift is not None and self.drift > DRIFT:
+            missing = wanted
+            fresh |= _timed(prober, [key for key in wanted if key not in fresh])
         if store is not None and fresh:
             store.put(fresh)
         self.probed, self.reused = len(missing), len(wanted) - len(missing)
@@ -88,6 +95,22 @@ class CostTable:
         low = (1 - b) * grid[i, j] + b * grid[i, j1]
         high = (1 - b) * grid[i1, j] + b * grid[i1, j1]
         return np.asarray((1 - a) * low + a * high)
+
+
+def _timed(prober: Prober, keys: Sequence[LayerKey]) -> dict[LayerKey, float]:
+    return dict(zip(keys, prober.time_ms(keys), strict=True)) if keys else {}
+
+
+def _spots(known: Mapping[LayerKey, float]) -> list[LayerKey]:
+    """Of the slower half, evenly spread: the times of tiny layers are mostly noise."""
+    slower = sorted(known, key=lambda key: -known[key])[: -(-len(known) // 2)]
+    return slower[:: -(-len(slower) // SPOT_CHECKS)] if slower else []
+
+
+def _drift(known: Mapping[LayerKey, float], fresh: Mapping[LayerKey, float]) -> float | None:
+    """The median over layers of the factor between both times, whichever is larger."""
+    factors = [max(fresh[k] / known[k], known[k] / fresh[k]) for k in fresh if min(fresh[k], known.get(k, 0.0)) > 0]
+    return float(np.median(factors)) if factors else None
 
 
 def _bracket(points: Sequence[int], x: Array) -> tuple[np.ndarray, Array]:

@@ -8,7 +8,7 @@ import pytest
 
 from edgeprune.graph import AxisPart, Layer
 from edgeprune.search import costs
-from edgeprune.search.cost_table import CostTable, layer_key
+from edgeprune.search.cost_table import SPOT_CHECKS, CostTable, layer_key
 from edgeprune.search.limits import LatencyLimit, file_size_limit, macs_limit
 from edgeprune.search.plan import plan
 from edgeprune.search.predictor import Predictor
@@ -157,9 +157,23 @@ def test_a_second_table_comes_from_the_store(coupling: FakeCoupling) -> None:
     first = CostTable(coupling, coupling.menu(8), clock, store)
     probes = clock.probes
     second = CostTable(coupling, coupling.menu(8), clock, store)
-    assert clock.probes == probes
+    assert clock.probes - probes == SPOT_CHECKS, "no more than these are timed again"
+    assert second.drift == 1.0
     assert second.probed == 0
     assert second.reused == first.probed > 0
+
+
+@pytest.mark.parametrize("factor", [1.1, 0.5, 4.0])
+def test_a_store_of_other_conditions_is_measured_anew(coupling: FakeCoupling, factor: float) -> None:
+    clock, store = Clock(), Memory()
+    first = CostTable(coupling, coupling.menu(8), clock, store)
+    store.known = {key: factor * ms for key, ms in store.known.items()}
+    second = CostTable(coupling, coupling.menu(8), clock, store)
+    assert second.drift == pytest.approx(max(factor, 1 / factor))
+    doubted = factor != 1.1
+    assert (second.probed, second.reused) == ((first.probed, 0) if doubted else (0, first.probed))
+    if doubted:
+        assert all(store.known[key] == pytest.approx(clock.ms(key)) for key in store.known)
 
 
 def test_one_measurement_corrects_the_predictor(coupling: FakeCoupling) -> None:
