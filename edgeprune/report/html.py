@@ -1,18 +1,13 @@
-"""`report.html`: one file, no network. Plotly's script is inline, which makes it about 5 MB."""
+"""`report.html`: what a run found, as a page."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from edgeprune.files import write_text
-from edgeprune.report import facts, figures, text
+from edgeprune.report import facts, figures
+from edgeprune.report.page import page
 from edgeprune.result import Result
 
 _COUNTERS = ("monotonic_s", "busy_s", "steal_s")  # since boot: of use only as differences, which the flags tell
@@ -29,13 +24,10 @@ def write_report(result: Result, path: Path, measurements: Mapping[str, Mapping[
 
 def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str:
     """The HTML text. Everything that comes from outside is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"bytes": text.size, "duration": text.duration, "percent": text.percent}
-    environment.filters |= {"plain": _plain, "metrics": _metrics}
-    folder = files("edgeprune.report")
-    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
-    drawn = figures.all_figures(result, measurements)
-    page: str = template.render(
+    return page(
+        "report.html",
+        figures.all_figures(result, measurements),
+        {"plain": _plain, "metrics": _metrics},
         result=result,
         title=f"{result.model}: {result.budget.text}",
         headline=facts.headline(result).replace(" %", "\u00a0%").replace(" ms", "\u00a0ms"),
@@ -48,21 +40,11 @@ def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str
         widths=facts.widths(result),
         recalls=figures.recall_rows(result),
         shown_classes=figures.SHOWN_CLASSES,
-        figures=drawn,
-        specs=_script_json(drawn),
         conditions=_conditions(result, measurements),
         flags=_flags(result, measurements),
         started=_started(result.started),
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs()) if drawn else "",
         runtimes=facts.RUNTIMES,
     )
-    return page.lstrip()
-
-
-def _script_json(value: Any) -> Markup:
-    """JSON that may stand inside a script element: no "<" can end or open one."""
-    return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _conditions(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
