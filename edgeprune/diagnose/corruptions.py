@@ -1,4 +1,4 @@
-"""Common corruptions of images (Hendrycks and Dietterich 2019; methods.md section 15), as far as torch alone makes them.
+"""Common corruptions of images (Hendrycks and Dietterich 2019; methods.md section 15), as far as torch makes them.
 
 Nine of the 15 of CIFAR-10-C, of all four families, with its constants (`make_cifar_c.py`). The other six need OpenCV,
 ImageMagick or pictures of frost; the library that holds them all asks for images of 32 pixels at least. Lengths are
@@ -37,7 +37,8 @@ def _impulse_noise(x: Tensor, c: float, generator: Generator) -> Tensor:
 def _gaussian_blur(x: Tensor, c: float, _: Generator) -> Tensor:
     sigma = c * max(1.0, min(x.shape[-2:]) / _EDGE)
     reach = min(round(4 * sigma), min(x.shape[-2:]) - 1)  # the mirrored edge is no wider than the image
-    return transforms.gaussian_blur(x, [2 * max(1, reach) + 1] * 2, [sigma] * 2)
+    blurred: Tensor = transforms.gaussian_blur(x, [2 * max(1, reach) + 1] * 2, [sigma] * 2)
+    return blurred
 
 
 def _zoom_blur(x: Tensor, c: float, _: Generator) -> Tensor:
@@ -47,7 +48,7 @@ def _zoom_blur(x: Tensor, c: float, _: Generator) -> Tensor:
         transforms.affine(x, 0.0, [0, 0], 1 + i * _ZOOM_STEP, [0.0, 0.0], transforms.InterpolationMode.BILINEAR)
         for i in range(steps + 1)
     ]
-    return (x + sum(zoomed)) / (steps + 2)
+    return torch.stack([x, *zoomed]).mean(0)
 
 
 def _brightness(x: Tensor, c: float, _: Generator) -> Tensor:
@@ -70,7 +71,7 @@ def _jpeg(x: Tensor, c: float, _: Generator) -> Tensor:
     """Of quality c; images of other than one or three channels are written channel by channel."""
     colour = x.shape[1] in (1, 3)
     planes = x if colour else x.reshape(-1, 1, *x.shape[-2:])
-    written = transforms.jpeg((255 * planes).round().to(torch.uint8), int(c))
+    written: Tensor = transforms.jpeg((255 * planes).round().to(torch.uint8), int(c))
     return (written.float() / 255).reshape(x.shape)
 
 
