@@ -7,6 +7,8 @@ import typer
 from edgeprune.cli.app import app as app_commands
 from edgeprune.cli.check import EPILOG as CHECK_EPILOG
 from edgeprune.cli.check import check
+from edgeprune.cli.compare import EPILOG as COMPARE_EPILOG
+from edgeprune.cli.compare import compare
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
 from edgeprune.cli.devices import EPILOG as DEVICES_EPILOG
@@ -48,6 +50,7 @@ app.command(epilog=INSPECT_EPILOG)(inspect)
 app.command(epilog=DEVICES_EPILOG)(devices)
 app.command(epilog=PROFILE_EPILOG)(profile)
 app.command(epilog=CHECK_EPILOG)(check)
+app.command(epilog=COMPARE_EPILOG)(compare)
 app.command(epilog=DIAGNOSE_EPILOG)(diagnose)
 app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.add_typer(measurements_commands, name="measurements")

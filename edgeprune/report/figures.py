@@ -10,11 +10,9 @@ from math import isfinite, nan
 from typing import Any
 
 from edgeprune.report import facts
+from edgeprune.report.drawing import Spec, axes, bar, categories, dashed, height_of, padded, short
 from edgeprune.result import Network, Result
 
-Spec = dict[str, Any]
-
-ROW_PX = 22  # height of one bar with its label
 SHOWN_CLASSES = 40
 
 
@@ -38,12 +36,12 @@ def tradeoff(result: Result) -> Spec | None:
     if not traces:
         return None
     known = facts.METRICS.get(result.primary_metric)
-    layout = _layout(320, "Latency, ms", f"{known}, %" if known else escape(result.primary_metric))
+    layout = axes(320, "Latency, ms", f"{known}, %" if known else escape(result.primary_metric))
     layout["xaxis"]["rangemode"] = "tozero"
-    layout["yaxis"] |= {"nticks": 6, "range": _padded([y for trace in traces for y in trace["y"]])}
+    layout["yaxis"] |= {"nticks": 6, "range": padded([y for trace in traces for y in trace["y"]])}
     limit = facts.requirement(result, "latency")
     if limit is not None and limit.unit == "ms":
-        layout["shapes"] = [_line(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
+        layout["shapes"] = [dashed(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
         layout["annotations"] = [
             {"x": limit.limit, "y": 1, "yref": "paper", "text": f"budget {limit.limit:.3g} ms", "showarrow": False}
             | {"xanchor": "right", "yanchor": "top", "xshift": -4, "font": {"color": "--budget"}}
@@ -83,13 +81,13 @@ def rounds(result: Result) -> Spec | None:
     measured = [k * (r.measured_ms or 0.0) for k, r in zip(scale, seen, strict=True)]
     low, high = 0.95 * min(predicted + measured), 1.05 * max(predicted + measured)
     order = [str(i + 1) for i in range(len(seen))]
-    layout = _layout(320, f"Predicted, {unit}", f"{known.capitalize()}, {unit}")
-    layout["shapes"] = [_line(x0=low, x1=high, y0=low, y1=high, color="--faint")]
+    layout = axes(320, f"Predicted, {unit}", f"{known.capitalize()}, {unit}")
+    layout["shapes"] = [dashed(x0=low, x1=high, y0=low, y1=high, color="--faint")]
     if limit is not None and limit.unit == "ms":
         budget = (
             100 * limit.limit / result.dense.latency_ms.median if share and result.dense.latency_ms else limit.limit
         )
-        layout["shapes"].append(_line(x0=0, x1=1, xref="paper", y0=budget, y1=budget))
+        layout["shapes"].append(dashed(x0=0, x1=1, xref="paper", y0=budget, y1=budget))
     trace = {
         "type": "scatter",
         "mode": "markers+text",
@@ -109,14 +107,14 @@ def widths(result: Result) -> Spec | None:
     groups = facts.widths(result)
     if not groups:
         return None
-    names = [escape(_short(name)) for name in groups]
+    names = [escape(short(name)) for name in groups]
     bars = [
-        _bar("dense", names, [dense for dense, _ in groups.values()], "--dense-soft", 0.8),
-        _bar("kept", names, [kept for _, kept in groups.values()], "--pruned", 0.45),
+        bar("dense", names, [dense for dense, _ in groups.values()], "--dense-soft", 0.8),
+        bar("kept", names, [kept for _, kept in groups.values()], "--pruned", 0.45),
     ]
-    layout = _layout(_height(len(names)), "Units", "")
+    layout = axes(height_of(len(names)), "Units", "")
     layout["barmode"] = "overlay"
-    return {"data": bars, "layout": _categories(layout, names)}
+    return {"data": bars, "layout": categories(layout, names)}
 
 
 def recall(result: Result) -> Spec | None:
@@ -125,15 +123,15 @@ def recall(result: Result) -> Spec | None:
     if not rows:
         return None
     shown = rows[:SHOWN_CLASSES]
-    names = [escape(_short(name)) for name, _, _ in shown]
+    names = [escape(short(name)) for name, _, _ in shown]
     bars = [
-        _bar("dense", names, [_as_percent(dense) for _, dense, _ in shown], "--dense-soft", None),
-        _bar("pruned", names, [_as_percent(pruned) for _, _, pruned in shown], "--pruned", None),
+        bar("dense", names, [_as_percent(dense) for _, dense, _ in shown], "--dense-soft", None),
+        bar("pruned", names, [_as_percent(pruned) for _, _, pruned in shown], "--pruned", None),
     ]
-    layout = _layout(_height(len(names), 30), f"Recall on {escape(result.data.final_split)}, %", "")
+    layout = axes(height_of(len(names), 30), f"Recall on {escape(result.data.final_split)}, %", "")
     layout["barmode"] = "group"
     layout["xaxis"]["range"] = [0, 100]
-    return {"data": bars, "layout": _categories(layout, names)}
+    return {"data": bars, "layout": categories(layout, names)}
 
 
 def recall_rows(result: Result) -> list[tuple[str, float | None, float | None]]:
@@ -160,7 +158,7 @@ def histogram(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
             marker = {"color": f"--{name}"}
             trace: Spec = {"type": "histogram", "name": name, "x": list(samples), "marker": marker, "opacity": 0.7}
             traces.append({**trace, "bingroup": "latency", "nbinsx": 80})
-    layout = _layout(280, "Latency of one run, ms", "Runs")
+    layout = axes(280, "Latency of one run, ms", "Runs")
     return {"data": traces, "layout": {**layout, "barmode": "overlay"}} if traces else None
 
 
@@ -176,62 +174,17 @@ def recovery(result: Result) -> Spec | None:
     if not points:
         return None
     known = facts.METRICS.get(name)
-    layout = _layout(280, "Epoch", f"{known} on val, %" if known else f"{escape(name)} on val")
+    layout = axes(280, "Epoch", f"{known} on val, %" if known else f"{escape(name)} on val")
     layout["xaxis"]["dtick"] = max(1, len(points) // 8)
     dense = result.dense.val_metrics.get(name)
     if dense is not None and isfinite(dense):
-        layout["shapes"] = [_line(x0=0, x1=1, xref="paper", y0=scale * dense, y1=scale * dense, color="--dense")]
+        layout["shapes"] = [dashed(x0=0, x1=1, xref="paper", y0=scale * dense, y1=scale * dense, color="--dense")]
         shown = [*(y for _, y in points), scale * dense]
-        layout["yaxis"]["range"] = _padded(shown)  # Plotly's own range would ignore the line
+        layout["yaxis"]["range"] = padded(shown)  # Plotly's own range would ignore the line
     trace: Spec = {"type": "scatter", "mode": "lines+markers", "name": "pruned", "x": [x for x, _ in points]}
     trace |= {"y": [y for _, y in points], "line": {"color": "--pruned"}, "marker": {"color": "--pruned", "size": 7}}
     return {"data": [trace], "layout": {**layout, "showlegend": False}}
 
 
-def _padded(values: list[float]) -> list[float]:
-    low, high = min(values), max(values)
-    margin = 0.15 * (high - low) or 0.05 * abs(high) or 1.0
-    return [low - margin, high + margin]
-
-
 def _as_percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
-
-
-def _short(name: str, longest: int = 24) -> str:
-    return name if len(name) <= longest else f"{name[: longest // 2 - 1]}…{name[-(longest // 2) :]}"
-
-
-def _height(bars: int, row_px: int = ROW_PX) -> int:
-    return 110 + row_px * bars
-
-
-def _bar(name: str, labels: list[str], values: list[Any], colour: str, width: float | None) -> Spec:
-    bar: Spec = {"type": "bar", "orientation": "h", "name": name, "x": values, "y": list(range(len(labels)))}
-    bar |= {"text": labels, "textposition": "none", "marker": {"color": colour}}
-    bar |= {"hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>"}
-    return bar if width is None else {**bar, "width": width}
-
-
-def _categories(layout: Spec, names: list[str]) -> Spec:
-    ticks = {"autorange": "reversed", "tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
-    return {**layout, "yaxis": {**layout["yaxis"], **ticks}}
-
-
-def _line(color: str = "--budget", **ends: Any) -> Spec:
-    return {"type": "line", "line": {"color": color, "width": 1.5, "dash": "dash"}, "layer": "below", **ends}
-
-
-def _layout(height: int, x: str, y: str) -> Spec:
-    axis = {"gridcolor": "--rule", "zeroline": False, "linecolor": "--rule", "automargin": True, "fixedrange": True}
-    return {
-        "height": height,
-        "xaxis": {**axis, "title": {"text": x}},
-        "yaxis": {**axis, "title": {"text": y}},
-        "margin": {"l": 8, "r": 16, "t": 36, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
-        "hoverlabel": {"bgcolor": "--paper", "font": {"color": "--ink"}},
-    }

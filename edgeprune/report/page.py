@@ -1,6 +1,7 @@
 """A page of ours: one file, no network. Plotly's script is inline, which makes it about 5 MB.
 
-The template is given `css`, `figures`, `specs` (their JSON), `plotly` and `plots` (the script that draws them).
+The template is given `css`, `figures`, `specs` (their JSON), `plotly`, `plots` (the script
+that draws them) and `samples_script` (the one that steps through images).
 """
 
 import json
@@ -27,6 +28,7 @@ def page(
         specs=script_json(figures),
         plotly=Markup(get_plotlyjs()) if figures else "",
         plots=_ours("plots.js"),
+        samples_script=_ours("samples.js"),
         **values,
     )
     return rendered.lstrip()
