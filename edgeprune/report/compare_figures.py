@@ -95,7 +95,7 @@ def geometry(found: Comparison, shown: list[int]) -> Spec | None:
             trace["y"] = [float(f"{v:.5g}") for v in answer.geometry.norm[shown].tolist()]
             trace["marker"]["symbol"] = ["circle" if ok else "x" for ok in right.tolist()]
             traces.append(trace)
-    layout = axes(440, "Angle between features and the vector of the true class, degrees", "Norm of the features")
+    layout = axes(440, "Angle to the true class, degrees", "Norm of the features")
     return {"data": traces, "layout": layout} if traces else None
 
 
@@ -136,7 +136,7 @@ def drift(found: Comparison) -> Spec | None:
     ]
     if not traces:
         return None
-    layout = axes(height_of(len(CORRUPTIONS), 12 + 10 * len(traces)), "Mean turn of the features, degrees", "")
+    layout = axes(height_of(len(CORRUPTIONS), 12 + 10 * len(traces)), "Mean turn, degrees", "")
     return {"data": traces, "layout": categories({**layout, "barmode": "group"}, list(CORRUPTIONS))}
 
 
