@@ -10,7 +10,13 @@ from converters.contents import Array, FileLayer, transposed_weight
 from converters.fold import LAYER_OPS, export_folded, tensor_behind
 from converters.inspection import read
 
-TOLERANCE = 1e-5  # of the largest weight of a layer: folding a batch norm rounds once to float32
+TOLERANCES = {  # of the largest number of a layer
+    "float32": 1e-5,  # folding a batch norm rounds once
+    "float16": 1e-3,  # 2^-11, and what a scale of the same kind adds
+    "int8": 6e-3,  # half a step of 127
+    "int8-weights": 6e-3,
+    "palettized-6bit": 0.1,  # 64 values for a tensor: its outliers are far from theirs
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def check_weights(artifact: Artifact, module: nn.Module, example_inputs: tuple[T
         best = min(errors, key=lambda i: errors[i])
         del theirs[best]
         worst = max(worst, errors[best])
-        if not errors[best] <= TOLERANCE * max(1.0, float(np.abs(layer.weight).max())):
+        if not errors[best] <= TOLERANCES[artifact.precision] * _largest(layer):
             reasons.append(f"the weights of {name} differ by {errors[best]:.1e}")
     return WeightCheck(worst, len(ours), not reasons, "; ".join(reasons))
 
@@ -71,6 +77,10 @@ def folded_layers(graph_module: fx.GraphModule) -> dict[str, FileLayer]:
             node.name, array, None if bias is None else bias.detach().numpy()
         )
     return layers
+
+
+def _largest(layer: FileLayer) -> float:
+    return float(max(np.abs(layer.weight).max(), 0.0 if layer.bias is None else np.abs(layer.bias).max()))
 
 
 def _difference(ours: FileLayer, theirs: FileLayer) -> float:

@@ -54,7 +54,7 @@ class Candidates:
         self._job, self._coupling, self._latency, self._timings = job, coupling, latency, timings
         self._dense_ms, self._relative, self._statistic = dense_ms, relative, statistic
         self._format = dense.format
-        how = options(job, dense.format, calibration(job, CANDIDATE_IMAGES))
+        how = options(job, calibration(job, CANDIDATE_IMAGES))
         self._files = CandidateFiles(job.model, job.example_inputs, coupling, dense, how, job.progress.note)
         self._dense, self._count = dense, 0
         self._stack = ExitStack()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import nn
 
 import converters
 from converters.artifact import SUFFIXES, Artifact, Format
-from converters.errors import NotInterpreted
+from converters.errors import ConversionError, NotInterpreted
 from converters.inspection import Inspection, check_smaller
 from converters.options import PRECISIONS, Options
 from converters.parity import parity
@@ -87,7 +87,7 @@ def convert_and_prove(job: Job, network: nn.Module, name: str, folder: Path, *, 
         return NetworkFiles(full, full)
     kept = _formats(job) if twins else [measured_format(job)]
     inputs = calibration(job)
-    reduced = {fmt: options(job, fmt, inputs) for fmt in _formats(job)}
+    reduced = {fmt: options(job, inputs) for fmt in _formats(job)}
     shipped = _convert(job, network, folder, f"{name}-{quantize}", reduced)  # first: it is what may be refused
     return NetworkFiles(_convert(job, network, folder, name, {fmt: Options() for fmt in kept}), shipped)
 
@@ -98,9 +98,21 @@ def _convert(
     proved: dict[str, Proved] = {}
     for index, (fmt, how) in enumerate(wanted.items()):
         job.progress.advance(index, len(wanted), f"{fmt} {PRECISIONS[how.quantize]}")
-        artifact = converters.convert(network, job.example_inputs, fmt, folder / f"{name}{SUFFIXES[fmt]}", how)
+        artifact = _written(job, network, fmt, folder / f"{name}{SUFFIXES[fmt]}", how)
         proved[fmt] = Proved(artifact, converters.inspect(artifact.path, fmt), _prove(job, network, artifact))
     return proved
+
+
+def _written(job: Job, network: nn.Module, fmt: Format, path: Path, how: Options) -> Artifact:
+    """The file. Core ML's int8 is int8 weights where the reference interpreter cannot find the ranges of the rest."""
+    try:
+        return converters.convert(network, job.example_inputs, fmt, path, how)
+    except ConversionError as error:
+        if not isinstance(error.__cause__, NotInterpreted):
+            raise
+        job.progress.note(f"{error.message}: it gets int8 weights and float16 activations")
+        weights_only = replace(how, quantize="int8-weights", calibration=())
+        return converters.convert(network, job.example_inputs, fmt, path, weights_only)
 
 
 def _prove(job: Job, network: nn.Module, artifact: Artifact) -> ParityResult:

@@ -40,7 +40,7 @@ def plan_config(config: Config, progress: Progress) -> Plan:
         files = {"dense": dense}
         if config.quantize != "none":
             path = Path(folder) / f"dense-{config.quantize}{SUFFIXES[fmt]}"
-            how = options(job, fmt, calibration(job))
+            how = options(job, calibration(job))
             files["shipped"] = converters.convert(job.model, job.example_inputs, fmt, path, how)
         target = job.targets.all[0]
         measured = target.measure(files, memory=False)

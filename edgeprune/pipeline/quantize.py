@@ -1,7 +1,6 @@
 """`--quantize`: what it means for each format, and the images that int8 is calibrated on."""
 
-from converters.artifact import Format
-from converters.options import Options, Quantize
+from converters.options import Options
 from edgeprune.pipeline.job import Job
 from edgeprune.sources.samples import Inputs, calibration_inputs
 
@@ -18,12 +17,9 @@ def calibration(job: Job, count: int = CALIBRATION_IMAGES) -> list[Inputs]:
     return calibration_inputs(job.calibration or job.data, count, job.config.seed)
 
 
-def options(job: Job, fmt: Format, inputs: list[Inputs]) -> Options:
-    """How the run's files of this format are made. Core ML takes int8 weights with float16 activations."""
-    quantize: Quantize = job.config.quantize
-    if quantize == "int8" and fmt == "coreml":
-        quantize = "int8-weights"
-    return Options(quantize=quantize, calibration=inputs if quantize == "int8" else ())
+def options(job: Job, inputs: list[Inputs]) -> Options:
+    """How the run's files are made: calibrated on `inputs` where that takes any."""
+    return Options(quantize=job.config.quantize, calibration=inputs if job.config.quantize == "int8" else ())
 
 
 def file_shrinkage(job: Job) -> float:

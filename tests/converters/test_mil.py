@@ -1,5 +1,6 @@
 """The reference interpreter against torch: small networks whose programs hold each operation, with generic weights."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from converters.mil import OPS, MilSession
 from converters.mil_arguments import Arguments
 from converters.mil_program import MilProgram
 from converters.parity import parity
+from converters.weights import check_weights
 from tests.converters.test_formats import SmallResNet, generic, samples
 
 
@@ -134,12 +136,15 @@ def test_a_program_computes_what_torch_computes(network, tmp_path: Path) -> None
 
 def test_float16_rounds_and_compressed_weights_are_read(tmp_path: Path) -> None:
     model = generic(SmallResNet(48)).eval()  # 48 * 48 * 9 weights: more than are left alone
-    inputs = samples(8, 3, 16, 16)
+    inputs, another = samples(8, 3, 16, 16), copy.deepcopy(model)
+    another.fc.weight.data *= 2
     sizes, errors = [], []
     for quantize in ("none", "fp16", "int8-weights", "palettize"):
         artifact = convert(model, inputs[0], "coreml", tmp_path / "net.mlpackage", Options(quantize=quantize))
         result = parity(artifact, model, inputs)
         assert result.passed, result.reason
+        assert check_weights(artifact, model, inputs[0]).passed
+        assert "fc.weight" in check_weights(artifact, another, inputs[0]).reason
         assert inspect(artifact.path).params == inspect(artifact.path, "coreml").params > 48 * 48 * 9
         sizes.append(artifact.size_bytes)
         errors.append(result.max_rel_error)

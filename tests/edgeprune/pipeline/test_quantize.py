@@ -9,6 +9,7 @@ import torch
 import converters
 import edgeprune
 from converters import inspect
+from converters.mil import OPS
 from edgeprune.config import make_config
 from edgeprune.pipeline.candidates import Candidates
 from edgeprune.pipeline.choose import budget_limits
@@ -82,15 +83,14 @@ def test_calibration_sees_training_images_and_no_others(job):
     assert calibration(job(quantize="fp16")) == []
 
 
-def test_what_int8_means_for_each_format(job):
-    eight = job(quantize="int8")
-    inputs = calibration(eight, 2)
-    assert [options(eight, fmt, inputs).quantize for fmt in ("litert", "executorch", "coreml")] == [
-        "int8", "int8", "int8-weights",
-    ]  # fmt: skip
-    for fmt in ("litert", "executorch", "coreml"):
-        options(eight, fmt, inputs).check(fmt)
-        options(job(quantize="fp16"), fmt, []).check(fmt)
+@pytest.mark.parametrize("unknown", [(), ("relu",)])
+def test_core_ml_is_int8_where_its_program_can_be_followed(job, tmp_path, monkeypatch, unknown):
+    for op in unknown:
+        monkeypatch.delitem(OPS, op)
+    eight = job(quantize="int8", formats="coreml")
+    shipped = convert_and_prove(eight, eight.model, "net", tmp_path).shipped["coreml"]
+    assert shipped.artifact.precision == ("int8-weights" if unknown else "int8")
+    assert shipped.parity.compared == ("weights" if unknown else "interpreted")
 
 
 def test_a_file_is_evaluated_as_the_network_that_it_holds(job, tmp_path):
@@ -159,7 +159,7 @@ def test_a_file_size_budget_is_given_to_the_solver_in_the_number_format_of_the_f
     kept = coupling.select({g: torch.ones(coupling.groups[g].units) for g in half}, half)
     small = edgeprune.graph.prune(eight.model, coupling, kept)[0]
     path = tmp_path / "small.tflite"
-    how = options(eight, "litert", calibration(eight, 8))
+    how = options(eight, calibration(eight, 8))
     size = converters.convert(small, eight.example_inputs, "litert", path, how).size_bytes
     assert limit.predict(half) / limit.budget * 0.25 * full == pytest.approx(size, rel=0.15)  # scales shrink too
     assert size < 0.6 * shipped, "a width at which nothing shrinks proves nothing"
@@ -268,13 +268,13 @@ def test_settings_file_and_latency(cli, given, tmp_path, run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ios_ships_int8_weights_and_says_whose_accuracy_it_shows(cli, given):
+def test_ios_ships_int8_and_says_whose_accuracy_it_shows(cli, given):
     done = cli("optimize", *given, "--target", "ios", "--macs", "60%", "--allocate", "uniform", "--epochs", "1",
                "--quantize", "int8", "-o", "run", "--json")  # fmt: skip
     result = Result.model_validate_json(done.stdout)
     assert (done.exit_code, result.quantization.pruned.metrics) == (0, None)
     assert any("Accuracy is that of the float32 network" in warning for warning in result.warnings)
-    (entry,) = (a for a in result.artifacts if (a.network, a.precision) == ("pruned", "int8-weights"))
+    (entry,) = (a for a in result.artifacts if (a.network, a.precision) == ("pruned", "int8"))
     assert entry.parity.compared == "interpreted"
     assert entry.parity.agreement >= 0.97
 
