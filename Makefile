@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: app app-test demo test test-all bench bench-quick lint debian clean onnx2tf tflite-runtime native native-if-possible phone
+.PHONY: app app-test demo test test-all bench bench-quick docs release-check lint debian clean onnx2tf tflite-runtime native native-if-possible phone
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
@@ -81,6 +81,14 @@ app: .venv/installed debian
 
 app-test: .venv/installed debian
 	$(BIN)/pytest tests/android_demo
+
+# The site, into build/site; any warning fails.
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
+
+# What a release has to pass: the wheel in a fresh environment, its smoke test, the docs, the licences.
+release-check: .venv/installed debian
+	$(BIN)/pytest tests/release tests/docs
 
 lint: .venv/installed
 	$(BIN)/ruff check --fix .

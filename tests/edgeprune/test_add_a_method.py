@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "add-a-method.md").read_text(encodi
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with the page's files, and that folder as the working one."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```\w+ (noisy\.\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r'^```\w+ title="(noisy\.\w+)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL)
     assert [name for name, _ in blocks] == ["noisy.py", "noisy.yaml"]
     for name, text in blocks:
         (tmp_path / name).write_text(text, encoding="utf-8")
