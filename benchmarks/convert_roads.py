@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import converters
 from benchmarks import table
-from benchmarks.convert_zoo import SIDE, first_line, pictures
+from benchmarks.convert_zoo import SIDE, STATISTICS, first_line, pictures
 from benchmarks.zoo import make
 from converters.options import Options, Via
 from converters.parity import parity
@@ -32,7 +34,7 @@ def work(name: str) -> dict[str, Any]:
     """Both roads of one network."""
     inputs = pictures(SIDE)
     model = make(name)
-    calibrate(model, inputs[0])
+    calibrate(model, (torch.cat([picture for (picture,) in inputs]),))
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         files = {}
@@ -60,7 +62,7 @@ def main() -> None:
     """Rows are kept in build/bench/convert_roads.jsonl, the table is a section of docs/converters.md."""
     body = []
     for name in MODELS:
-        row = table.once("convert_roads", {"model": name}, lambda name=name: work(name))
+        row = table.once("convert_roads", {"model": name, "statistics": STATISTICS}, lambda name=name: work(name))
         for road in ROADS:
             r = row[road]
             if r["failed"]:

@@ -52,7 +52,7 @@ def _error(value: float | None) -> str:
 
 def _notes(fmt: str, outcome: dict[str, Any]) -> list[str]:
     inspection, versions, parity = outcome["inspection"], outcome["artifact"]["versions"], outcome["parity"]
-    notes = [f"{fmt}: {note}" for note in outcome.get("notes", ())]
+    notes = []
     if inspection["transposes"]:
         notes.append(f"{fmt}: {inspection['transposes']} transposes in the file")
     if fmt == "executorch":
