@@ -27,9 +27,9 @@ def test_a_corruption_moves_images_further_with_every_severity(digits: torch.Ten
         moved.append(float((seen - digits).square().mean()))
     assert torch.equal(digits, before)
     assert moved[0] > 0
-    assert moved[-1] == max(moved)
-    assert moved == sorted(moved) or name == "pixelate"  # 30 pixels of 32 alias worse than 28
-    assert moved[-1] > 1.2 * moved[0], moved
+    if name != "pixelate":  # 30 pixels of 32 alias worse than 28: its blocks are counted below
+        assert moved == sorted(moved)
+        assert moved[-1] > 1.2 * moved[0]
 
 
 def test_noise_has_the_deviation_of_the_table() -> None:
@@ -58,7 +58,8 @@ def test_blur_keeps_flat_images_and_pixelate_makes_blocks() -> None:
     for name in ("gaussian blur", "contrast", "pixelate"):
         assert torch.allclose(corrupt(flat, name, 5), flat, atol=1e-6)
     ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
-    assert len(corrupt(ramp, "pixelate", 5)[0, 0, 0].unique()) == int(0.65 * 32)
+    blocks = [len(corrupt(ramp, "pixelate", severity)[0, 0, 0].unique()) for severity in SEVERITIES]
+    assert blocks == [30, 28, 27, 24, 20]
 
 
 def test_images_smaller_than_the_blur_are_blurred_too() -> None:

@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import `sample` (importlib mode adds no folder to the path); a real browser for pages."""
+"""Lets the tests of this folder import `sample` (importlib mode adds no folder to the path); a browser for pages."""
 
 import sys
 from collections.abc import Callable, Iterator
