@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec
     from converters.conversion import convert
     from converters.errors import ConversionError, ConverterError, InspectionError, MissingExtra, WriteError
-    from converters.inspection import Inspection, check_smaller, inspect
+    from converters.inspection import Inspection, check_smaller, inspect, same_layers_reduced
     from converters.options import Options
     from converters.parity import Parity
 
@@ -30,6 +30,7 @@ _HOMES = {
     "check_smaller": "inspection",
     "convert": "conversion",
     "inspect": "inspection",
+    "same_layers_reduced": "inspection",
 }
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "check_smaller",
     "convert",
     "inspect",
+    "same_layers_reduced",
 ]
 
 

@@ -17,7 +17,7 @@ from converters.dynamic import export
 from converters.errors import MissingExtra
 from converters.global_mean import keep_mean_axes
 from converters.half import halve
-from converters.options import Delegate, Inputs, Options
+from converters.options import Inputs, Options
 
 DISTRIBUTIONS = ("executorch", "torch")
 
@@ -26,7 +26,7 @@ def write(graph_module: fx.GraphModule, example_inputs: tuple[Tensor, ...], path
     """Write the exported network to `path`."""
     from executorch.exir import to_edge_transform_and_lower
 
-    partitioner = _partitioner(options.delegate)
+    partitioner = _partitioner(options)
     _expand_hard_sigmoid(graph_module)
     keep_mean_axes(graph_module)
     if options.quantize == "fp16":
@@ -64,35 +64,40 @@ def portable(contents: Contents) -> dict[str, int]:
     return {op: count for op, count in outside.items() if count and op not in MOVES and not op.startswith(SIZES)}
 
 
-def _partitioner(delegate: Delegate) -> Any:
+def _partitioner(options: Options) -> Any:
     """Who decides what the backend takes. Raises MissingExtra where the wheel lacks the backend or its tools."""
     try:
-        return _PARTITIONERS[delegate]()
+        return _PARTITIONERS[options.delegate](options)
     except (ImportError, OSError, AttributeError, KeyError) as error:
         raise MissingExtra(
-            f"ExecuTorch's {delegate} backend is not in this install: {error}", _CURES[delegate]
+            f"ExecuTorch's {options.delegate} backend is not in this install: {error}", _CURES[options.delegate]
         ) from error
 
 
-def _xnnpack() -> Any:
+def _xnnpack(_: Options) -> Any:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return XnnpackPartitioner()
 
 
-def _coreml() -> Any:
+def _coreml(options: Options) -> Any:
+    """Core ML computes in float16 unless it is told to keep float32."""
+    import coremltools as ct
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
-    return CoreMLPartitioner()
+    precision = ct.precision.FLOAT32 if options.quantize == "none" else ct.precision.FLOAT16
+    specs = CoreMLBackend.generate_compile_specs(compute_precision=precision)
+    return CoreMLPartitioner(compile_specs=specs)
 
 
-def _vulkan() -> Any:
+def _vulkan(_: Options) -> Any:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     return VulkanPartitioner()
 
 
-def _qnn() -> Any:
+def _qnn(_: Options) -> Any:
     if "QNN_SDK_ROOT" not in os.environ:  # the wheel would download an SDK of gigabytes by itself
         raise ImportError("QNN_SDK_ROOT is not set")
     from executorch.backends.qualcomm.partition.qnn_partitioner import QnnPartitioner

@@ -106,6 +106,12 @@ def inspect(path: Path, format: Format | None = None) -> Inspection:
     )
 
 
+def same_layers_reduced(dense: Inspection, other: Inspection) -> bool:
+    """Whether `other` holds the same layers in fewer bits: every weight's shape the same, at most three quarters of
+    the bytes. Nothing was pruned then, and the file did get smaller."""
+    return other.weight_shapes == dense.weight_shapes and other.size_bytes <= 0.75 * dense.size_bytes
+
+
 def check_smaller(dense: Inspection, pruned: Inspection) -> list[str]:
     """What in `pruned` is not smaller than in `dense`, a sentence each; an empty list is success.
 

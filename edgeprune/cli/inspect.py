@@ -40,6 +40,7 @@ def _run(file: Path, against: Path | None, as_json: bool) -> None:
 
     found = converters.inspect(file)
     failures: list[str] | None = None
+    fewer_bits = ""
     if against is not None:
         dense = converters.inspect(against)
         if dense.format != found.format:
@@ -47,9 +48,13 @@ def _run(file: Path, against: Path | None, as_json: bool) -> None:
                 f"{file.name} is a {found.format} file, {against.name} a {dense.format} file.",
                 "Compare two files of one format.",
             )
-        failures = converters.check_smaller(dense, found)
+        if converters.same_layers_reduced(dense, found):
+            failures = []
+            fewer_bits = f"  the same layers as {against}, in {found.size_bytes / dense.size_bytes:.0%} of its bytes"
+        else:
+            failures = converters.check_smaller(dense, found)
     if not as_json:
-        _print_table(file, found)
+        _print_table(file, found, fewer_bits)
     facts = _facts(found, failures)
     if failures:
         from edgeprune.cli.failure import tell
@@ -70,14 +75,15 @@ def _facts(found: Any, failures: list[str] | None) -> dict[str, Any]:
     return facts if failures is None else {**facts, "not_smaller": failures}
 
 
-def _print_table(file: Path, found: Any) -> None:
+def _print_table(file: Path, found: Any, fewer_bits: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from edgeprune.report.text import size
 
     console = Console()
-    summary = f"{file.name}: {found.format}, {size(found.size_bytes)}, {found.params:,} parameters"
+    params = f"{found.params:,} parameters" if found.params else "parameters out of sight"  # inside a delegate
+    summary = f"{file.name}: {found.format}, {size(found.size_bytes)}, {params}"
     console.print(summary, highlight=False)
     for title, specs in (("input", found.inputs), ("output", found.outputs)):
         for spec in specs:
@@ -93,3 +99,5 @@ def _print_table(file: Path, found: Any) -> None:
         console.print(f"  {found.delegated_share:.0%} of the operations are delegated", highlight=False)
     if found.transposes:
         console.print(f"  {found.transposes} transposes", highlight=False)
+    if fewer_bits:
+        console.print(fewer_bits, highlight=False)

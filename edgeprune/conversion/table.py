@@ -35,7 +35,7 @@ def _row(outcome: dict[str, Any]) -> tuple[str, ...]:
     return (
         artifact["path"].rpartition("/")[2],
         size(artifact["size_bytes"]),
-        f"{inspection['params']:,}",
+        f"{inspection['params']:,}" if inspection["params"] else MISSING,  # a delegate's are out of sight
         artifact["precision"],
         ops,
         _error(parity["max_rel_error"]),

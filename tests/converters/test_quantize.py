@@ -149,6 +149,7 @@ def test_backends_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for delegate, name in (("vulkan", "VulkanBackend"), ("coreml", "CoreMLBackend")):
         convert(model, example, "executorch", path, Options(delegate=delegate, allow_portable=False))
         assert name in inspect(path).ops_by_backend
+        assert path.stat().st_size > 4 * sum(p.numel() for p in model.parameters())  # float32, as its label says
         path.unlink()
     monkeypatch.delenv("QNN_SDK_ROOT", raising=False)
     with pytest.raises(MissingExtra, match="qnn backend is not in this install") as caught:

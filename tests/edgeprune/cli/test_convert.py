@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import converters
 from converters.artifact import sha256
+from edgeprune.sources.cifar_resnet import CifarResNet
 
 FILES = {"litert": "resnet8.tflite", "onnx": "resnet8.onnx"}
 
@@ -207,6 +210,16 @@ def test_the_network_of_a_run(cli, fast_run, tmp_path):
     assert told["error"]["exit_code"] == 6
     assert len(told["not_smaller"]) == 3
     assert told["size_bytes"] == dense.stat().st_size
+
+
+def test_the_same_layers_in_fewer_bits_are_smaller(cli, tmp_path):
+    model, example = CifarResNet(8, 10, 1), torch.zeros(1, 1, 8, 8)
+    for quantize in ("none", "fp16"):
+        converters.convert(model, example, "onnx", tmp_path / f"{quantize}.onnx", converters.Options(quantize=quantize))
+    done = cli("inspect", "fp16.onnx", "--against", "none.onnx")
+    assert done.exit_code == 0, done.output
+    assert "the same layers as none.onnx, in 5" in done.stdout
+    assert cli("inspect", "none.onnx", "--against", "fp16.onnx").exit_code == 6
 
 
 def test_inspect_shows_a_file_and_refuses_what_it_cannot_read(cli, fast_run, tmp_path):
