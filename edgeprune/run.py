@@ -10,6 +10,7 @@ model.safetensors  the trained pruned weights
 artifacts/         converted files, dense and pruned
 bundle/            what an app ships: models, labels, preprocessing, sample pictures, code
 result.json, report.html
+.scratch/          temporary files while the run works; what a kill left is removed by --resume
 """
 
 import fcntl
@@ -57,6 +58,8 @@ class Run:
         run = cls(path, lock, created, there)
         try:
             with disk_trouble(path):
+                for left in path.rglob(".*.partial"):  # by a process that was killed while it wrote
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
                 run.artifacts.mkdir(exist_ok=True)
                 (path / "state").mkdir(exist_ok=True)
             if not (path / "config.yaml").exists():

@@ -33,6 +33,7 @@ from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
 from edgeprune.result import ArtifactResult, Control, Recovery, Result, Twin
 from edgeprune.run import Run, default_path
+from edgeprune.scratch import scratch
 
 _ATTEMPTS = 2
 _SAFETY = 0.98  # a second solve aims this far below what the first one missed
@@ -79,21 +80,8 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     if resume and run.created:
         job.progress.note(f"there was nothing to resume in {run.path}: this run starts from the beginning")
     try:
-        run.keep_method(job.recipe)
-        if (run.path / "result.json").exists():
-            job.progress.note("this run is finished: nothing was left to do")
-            return _finished(job, run)
-        job.progress.stage("Dense baseline")
-        dense, dense_files = dense_stage(job, run, coupling)
-        delivered = None
-        if all(requirement.met for requirement in dense.first_look):
-            delivered = _deliver_dense(job, run, coupling, dense, dense_files)
-        if delivered is None or not delivered.judged.met:
-            delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
-        controls = {}
-        if delivered.attempt is not None:
-            controls = control_stage(job, run, traced, coupling, delivered.widths)
-        return _write(job, run, dense, dense_files, delivered, controls, started)
+        with scratch(run.path / ".scratch"):
+            return _stages(job, run, traced, coupling, started)
     except BudgetNotMet:
         run.discard(finished_too=True)
         raise
@@ -103,6 +91,24 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     finally:
         job.targets.close()
         run.close()
+
+
+def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, started: float) -> Result:
+    run.keep_method(job.recipe)
+    if (run.path / "result.json").exists():
+        job.progress.note("this run is finished: nothing was left to do")
+        return _finished(job, run)
+    job.progress.stage("Dense baseline")
+    dense, dense_files = dense_stage(job, run, coupling)
+    delivered = None
+    if all(requirement.met for requirement in dense.first_look):
+        delivered = _deliver_dense(job, run, coupling, dense, dense_files)
+    if delivered is None or not delivered.judged.met:
+        delivered = _deliver_pruned(job, run, traced, coupling, dense, dense_files)
+    controls = {}
+    if delivered.attempt is not None:
+        controls = control_stage(job, run, traced, coupling, delivered.widths)
+    return _write(job, run, dense, dense_files, delivered, controls, started)
 
 
 def _deliver_pruned(
