@@ -180,6 +180,8 @@ def _explain(error: Exception, graph_module: fx.GraphModule, inputs: Inputs, for
         r"(?:for (?:op|function|node)|fx node) '?(\w+)", text
     )
     name = op[1] if op else None
+    if "complex" in text:  # the library fails at what it made of the operation that gives complex numbers
+        name = next((_name(node) for node in graph_module.graph.nodes if _is_complex(node)), name)
     path, line = next(iter(_callers(graph_module, name, inputs)), (None, "")) if name else (None, "")
     places = [f"module {path}" if path else "the model itself", line]
     where = f" ({', '.join(place for place in places if place)})" if path is not None else ""
@@ -190,6 +192,15 @@ def _explain(error: Exception, graph_module: fx.GraphModule, inputs: Inputs, for
         op=f"aten.{name}" if name else None,
         module_path=path,
     )
+
+
+def _is_complex(node: fx.Node) -> bool:
+    return isinstance(value := node.meta.get("val"), Tensor) and value.is_complex()
+
+
+def _name(node: fx.Node) -> str:
+    """conv2d of aten.conv2d.default."""
+    return str(node.target).split(".")[1] if node.op == "call_function" else str(node.target)
 
 
 def _root(error: Exception) -> Exception:
@@ -265,7 +276,10 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    text = (
+        str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    )  # a KeyError quotes its text
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
 
 
 @contextlib.contextmanager

@@ -66,6 +66,18 @@ def test_an_operation_that_the_format_lacks(format: Format, tmp_path: Path) -> N
     assert "Take the decomposition out of the network" in error.cure
 
 
+def test_complex_numbers_are_named_by_what_makes_them(tmp_path: Path) -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.fft2(x).real
+
+    error = refused(Network(Spectrum()), "litert", tmp_path)
+    assert isinstance(error, ConversionError)
+    assert (error.op, error.module_path) == ("aten.fft_fft2", "blocks.1.0")
+    assert "fixed matrix of cosines" in error.cure
+    assert "\\n" not in error.message
+
+
 class Bicubic(nn.Module):
     def __init__(self, mode: str) -> None:
         super().__init__()
