@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edgeprune.config import make_config
 from edgeprune.errors import UsageError
+from edgeprune.finished import read_result
 from edgeprune.graph import Protection, Widths
 from edgeprune.pipeline.job import job_from_config, make_job
 from edgeprune.pipeline.optimize import optimize_job
@@ -112,9 +113,7 @@ def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
     folder = Path(run)
     if model is not None and not isinstance(model, nn.Module):
         raise UsageError(f"model= is {model!r}, not a network.", "Pass an instance of the original class.")
-    if not (folder / "result.json").is_file():
-        raise UsageError(f"{folder} is not a finished run.", "Give the run directory of `edgeprune optimize`.")
-    result = Result.model_validate_json((folder / "result.json").read_text(encoding="utf-8"))
+    result = read_result(folder)
     if model is None:
         from edgeprune.config import make_config, read_config_file
 

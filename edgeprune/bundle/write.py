@@ -4,13 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from edgeprune.bundle.preprocessing import preprocessing_of
 from edgeprune.bundle.samples import write_samples
 from edgeprune.bundle.snippets import write_snippets
 from edgeprune.errors import UsageError
 from edgeprune.files import copy, whole, write_json
+from edgeprune.finished import read_result
 from edgeprune.result import ArtifactResult, Result
 from edgeprune.sources.data import Data, load_data
 
@@ -63,10 +62,7 @@ def bundle_of(run: Path) -> Path:
 def _read(run: Path) -> tuple[Result, Data, str]:
     from edgeprune.config import make_config, read_config_file
 
-    try:
-        result = Result.model_validate_json((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"{run} is no finished run of edgeprune.", "Name the folder that optimize wrote.") from error
+    result = read_result(run)
     config = make_config(read_config_file(run / "config.yaml"))
     if config.data is None:
         raise UsageError(f"{run} was started from Python and its data are unknown.", "Run optimize again.")

@@ -44,7 +44,7 @@ class Widths:
                     f"widths of schema version {data['schema_version']}, expected {_SCHEMA}", "prune again"
                 )
             tensors = data["tensors"].items()
-            kept = {name: {int(a): tuple(i) for a, i in entry["kept"].items()} for name, entry in tensors}
+            kept = {name: {int(a): tuple(map(int, i)) for a, i in entry["kept"].items()} for name, entry in tensors}
             dense = {name: tuple(entry["dense"]) for name, entry in tensors}
             attributes = {
                 module: {name: tuple(v) if isinstance(v, list) else int(v) for name, v in values.items()}
@@ -66,12 +66,22 @@ class Widths:
                     f"{name}: these widths belong to a model with shape {self.dense[name]}, found {found}",
                     "apply widths to the dense architecture that they were made from",
                 )
+            for axis, kept in axes.items():
+                channels = self.dense[name][axis] if axis < len(self.dense[name]) else 0
+                if not kept or min(kept) < 0 or max(kept) >= channels:
+                    cure = "give the widths.json of a run as it was written"
+                    raise SurgeryError(
+                        f"{name}: what is kept of axis {axis} is no choice of its {channels} channels", cure
+                    )
             indices |= {kept: torch.tensor(kept) for kept in axes.values() if kept not in indices}
             replaced[id(tensors[name])] = _sliced(tensors[name], {axis: indices[kept] for axis, kept in axes.items()})
         pruned = copy.deepcopy(model, replaced)  # a memo: what is sliced is never copied whole
         modules = dict(pruned.named_modules())
         for path, values in self.attributes.items():
             for name, value in values.items():
+                if path not in modules or not isinstance(getattr(modules[path], name, None), int | tuple):
+                    cure = "apply widths to the dense architecture that they were made from"
+                    raise SurgeryError(f"these widths set {path}.{name}, which the model does not have", cure)
                 setattr(modules[path], name, value)
         return pruned
 

@@ -13,6 +13,7 @@ from edgeprune.diagnose.comparison import Comparison
 from edgeprune.diagnose.corruptions import CORRUPTIONS
 from edgeprune.diagnose.robustness import Answers, ask
 from edgeprune.errors import UsageError
+from edgeprune.finished import read_result
 from edgeprune.pipeline.publish import restore
 from edgeprune.progress import Progress
 from edgeprune.result import Result
@@ -54,7 +55,7 @@ def _read(folders: Sequence[Path]) -> tuple[dict[str, Result], dict[str, Config]
             raise UsageError(f"{folder} is given twice.", "Give each run once.")
     unique = len({place.name for place in places}) == len(places)
     names = [place.name if unique else str(folder) for folder, place in zip(folders, places, strict=True)]
-    read = [Result.model_validate_json((folder / "result.json").read_text(encoding="utf-8")) for folder in folders]
+    read = [read_result(folder) for folder in folders]
     for result in read[1:]:
         if _judged_on(result) != _judged_on(read[0]):
             raise UsageError(

@@ -15,7 +15,7 @@ from edgeprune.diagnose.connectivity import cka, connectivity
 from edgeprune.diagnose.regime import Regime, regime
 from edgeprune.diagnose.sam import sharpness_aware_step
 from edgeprune.errors import UsageError
-from edgeprune.graph import Widths
+from edgeprune.finished import read_widths
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.progress import Progress
 from edgeprune.recover import batchnorm
@@ -94,7 +94,7 @@ def diagnose(
         raise UsageError(f"{run} was made from Python objects: it cannot be trained again.", "Use optimize's specs.")
     if any(rho < 0 for rho in rhos):
         raise UsageError(f"rho {min(rhos):g} is negative", "0 is plain training; 0.05 is usual")
-    widths = Widths.from_json((run / "widths.json").read_text(encoding="utf-8"))
+    widths = read_widths(run)
     if not widths.kept:
         raise UsageError(f"{run} delivered the dense network: nothing was pruned.", "Diagnose a run that pruned.")
     job = job_from_config(config, progress)

@@ -12,6 +12,7 @@ from edgeprune.bundle import write_bundle
 from edgeprune.config import Config
 from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
+from edgeprune.finished import read_result
 from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.choose import search_stage, unpruned
 from edgeprune.pipeline.controls import control_stage
@@ -223,5 +224,5 @@ def _write(
 
 def _finished(job: Job, run: Run) -> Result:
     run.drop_attempts()
-    result = Result.model_validate_json((run.path / "result.json").read_text(encoding="utf-8"))
+    result = read_result(run.path)
     return result.with_network(restore(run.path, job.model), run.path)

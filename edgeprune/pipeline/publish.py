@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from edgeprune.files import copy_whole
-from edgeprune.graph import Widths
+from edgeprune.finished import read_widths
 from edgeprune.result import ArtifactResult
 from edgeprune.run import Run
 from edgeprune.sources.models import load_weights
@@ -27,5 +27,5 @@ def publish(run: Run, attempt: int, entries: list[ArtifactResult]) -> list[Artif
 
 def restore(folder: Path, model: nn.Module) -> nn.Module:
     """The pruned, trained network of a finished run, in eval mode; `model` is the original and is not changed."""
-    widths = Widths.from_json((folder / "widths.json").read_text(encoding="utf-8"))
+    widths = read_widths(folder)
     return load_weights(widths.apply(model), folder / "model.safetensors").eval()

@@ -9,12 +9,13 @@ from typing import Any
 from converters.artifact import Artifact
 from edgeprune.config import Config, make_config, read_config_file
 from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.finished import read_result
 from edgeprune.pipeline.file_network import FileNetwork
 from edgeprune.pipeline.job import job_from_config
 from edgeprune.pipeline.judge import Costs, Row, judge_all, latency_stats
 from edgeprune.pipeline.publish import restore
 from edgeprune.pipeline.summary import final_metrics
-from edgeprune.profiling.subjects import artifact_of, read_result
+from edgeprune.profiling.subjects import artifact_of
 from edgeprune.progress import Progress
 from edgeprune.report.facts import shipped
 from edgeprune.result import Requirement, Result
@@ -93,7 +94,7 @@ def _files(run: Path, result: Result, config: Config) -> tuple[Artifact, Artifac
         entry = next((a for a in entries if a.format == config.runtime), None)
         if entry is None:
             raise UsageError(f"{run} has no {config.runtime} file to check.", "Run optimize with that --runtime.")
-        artifact = artifact_of(run / entry.path, entry.precision)
+        artifact = artifact_of(run / entry.path, entry.precision, (entry.format,))
         if artifact.sha256 != entry.sha256:
             raise UsageError(f"{artifact.path} was changed since the run wrote it.", "Commit the files as they were.")
         found.append(artifact)

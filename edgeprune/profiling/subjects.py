@@ -6,21 +6,10 @@ from pathlib import Path
 import converters
 from converters.artifact import SUFFIXES, Artifact, sha256, size_bytes
 from edgeprune.errors import UsageError
-from edgeprune.result import Result
+from edgeprune.finished import read_result
 
 RUNNABLE = ("litert", "executorch")
 APPLE = ("coreml",)
-
-
-def read_result(run: Path) -> Result:
-    """The result of a finished run. Raises UsageError."""
-    file = run / "result.json"
-    if not file.is_file():
-        raise UsageError(f"{run} is not a finished run: it has no result.json.", "Give the run directory of optimize.")
-    try:
-        return Result.model_validate_json(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{file} cannot be read: {error}", "Give a run of this version of edgeprune.") from error
 
 
 def artifact_of(path: Path, precision: str = "float32", formats: Sequence[str] = RUNNABLE) -> Artifact:

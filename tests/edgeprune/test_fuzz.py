@@ -66,7 +66,7 @@ def attempt(commands: list[list[str]], cwd: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def files(run: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(run: dict, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A sound file of every kind, and the folder of the run they come from."""
     folder, source = tmp_path_factory.mktemp("sound"), run["path"]
     done = subprocess.run(
@@ -78,7 +78,7 @@ def files(run: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
         "tflite": source / "artifacts" / "pruned.tflite",
         "pte": source / "artifacts" / "pruned.pte",
         "onnx": next(folder.glob("*.onnx")),
-        "safetensors": source / "model.safetensors",
+        "safetensors": trained,
         "config.yaml": source / "config.yaml",
         "result.json": source / "result.json",
         "widths.json": source / "widths.json",
@@ -96,17 +96,8 @@ def command(kind: str, sound: Path, content: bytes, run: Path, place: Path) -> l
     file = place / sound.name
     file.write_bytes(content)
     if kind == "safetensors":
-        return [
-            "prune",
-            "--model",
-            "builtin:resnet8",
-            "--weights",
-            str(file),
-            "--macs",
-            "60%",
-            "-o",
-            str(place / "out"),
-        ]
+        words = ["prune", "--model", "builtin:resnet8", "--data", "builtin:digits", "--weights", str(file)]
+        return [*words, "--macs", "60%", "-o", str(place / "out")]
     if kind == "config.yaml":
         return ["optimize", "--config", str(file), "--model", "nowhere.py:make", "-o", str(place / "out")]
     return ["inspect", str(file)]

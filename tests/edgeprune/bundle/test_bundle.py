@@ -86,7 +86,7 @@ def test_a_run_without_a_bundle_gets_the_same_one(copy):
     shutil.rmtree(copy / "bundle")
     after = {path.name: path.read_bytes() for path in bundle_of(copy).rglob("*.*") if path.is_file()}
     assert after == before
-    with pytest.raises(UsageError, match="no finished run"):
+    with pytest.raises(UsageError, match="not a finished run"):
         bundle_of(copy / "state")
 
 
