@@ -1,16 +1,16 @@
 """Everything a run can be told. One model serves the command line, edgeprune.yaml and Python keyword arguments."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgeprune.errors import UsageError
 from edgeprune.quantity import Kind, Limit, parse_limit
 
-Target = Literal["host", "android", "ios"]
-Runtime = Literal["litert", "executorch"]
+Target = Literal["host", "android", "mac", "ios"]
+Runtime = Literal["litert", "executorch", "coreml"]
 ALL_FORMATS = ("litert", "executorch", "coreml")
 MULTIPLES = (8, 4)
 MAX_THREADS = 64
@@ -82,7 +82,7 @@ class Config(BaseModel):
     serial: list[str] = Field(default_factory=list, description="phones that it has to be fast on (default: the only)")
     runner: Literal["native", "app"] = Field("native", description="who runs the files on a phone")
     cores: str | None = Field(None, description="a phone's cores: big, little or a hexadecimal mask")
-    formats: list[str] | None = Field(None, description="files to write (default: all three; for ios coreml)")
+    formats: list[str] | None = Field(None, description="files to write (default: all three; for mac and ios coreml)")
     quantize: Literal["none", "fp16", "int8"] = Field(
         "none", description="number format of the pruned files; the search then times candidates in it"
     )
@@ -135,6 +135,20 @@ class Config(BaseModel):
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _core_ml_on_a_mac(cls, values: Any) -> Any:
+        on_mac = isinstance(values, dict) and values.get("target") == "mac"
+        return {"runtime": "coreml", **values} if on_mac else values
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        if (self.runtime == "coreml") != (self.target == "mac"):
+            raise ValueError(f"runtime {self.runtime} is not what target {self.target} runs: leave runtime out")
+        if self.target == "mac" and self.threads != 1:
+            raise ValueError(f"threads {self.threads} means nothing with target mac: Core ML chooses them")
+        return self
+
     def recorded(self) -> dict[str, Any]:
         """The settings as files keep them: serial numbers only hashed."""
         from profilers.android.serials import hidden
@@ -151,7 +165,7 @@ class Config(BaseModel):
 
     def chosen_formats(self) -> tuple[str, ...]:
         """The formats to write, in the order they were given."""
-        default = ("coreml",) if self.target == "ios" else ALL_FORMATS
+        default = ("coreml",) if self.target in ("mac", "ios") else ALL_FORMATS
         return tuple(self.formats) if self.formats else default
 
     def budget(self) -> Budget:

@@ -34,6 +34,10 @@ def _check_target(config: Config) -> None:
                 f"{where}: a latency or memory budget cannot be checked here.",
                 "Use --target ios --macs 50% for a Core ML package with a static report.",
             )
+    elif config.target == "mac":
+        from edgeprune.targets.mac import check_mac
+
+        check_mac()
     elif config.target == "android":
         _check_phones(config)
 

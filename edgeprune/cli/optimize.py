@@ -80,7 +80,7 @@ def optimize(
         ),
     ] = None,
     target: Annotated[
-        str | None, option("--target", help="host (default), android or ios.", panel=_GOAL, metavar="TARGET")
+        str | None, option("--target", help="host (default), android, mac or ios.", panel=_GOAL, metavar="TARGET")
     ] = None,
     latency: Annotated[
         str | None,

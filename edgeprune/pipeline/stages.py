@@ -43,7 +43,8 @@ def dense_stage(job: Job, run: Run, coupling: Coupling) -> tuple[DenseStage, Net
     pairs = measure_pairs(job, run, "dense, first look", files)
     pair = pairs[0] if pairs else None
     for target, each in zip(job.targets.all, pairs, strict=True):
-        where = f"{job.config.threads} thread(s)" + (f", {target.name}" if job.config.target == "android" else "")
+        threads = "Core ML" if job.config.target == "mac" else f"{job.config.threads} thread(s)"
+        where = threads + (f", {target.name}" if job.config.target == "android" else "")
         job.progress.note(f"dense: {each.full.latency.median:.3f} ms {target.kind}, {where}")
     rows = [
         _row(job, target, _with(before, each.full), _with(after, each.shipped), each.ratio)

@@ -130,7 +130,7 @@ def assemble(
         data=data_info(job, split),
         target=job.config.target,
         runtime=job.config.runtime if job.config.target != "ios" else "coreml",
-        threads=job.config.threads,
+        threads=job.config.threads if job.config.target != "mac" else 0,
         budget=BudgetOutcome(text=str(job.budget), requirements=judged.requirements),
         met=judged.met,
         outcome=outcome,

@@ -64,7 +64,7 @@ def measure_pairs(job: Job, run: Run, label: str, files: NetworkFiles) -> list[P
 
 def file_network(job: Job, network: nn.Module, artifact: Artifact) -> FileNetwork | None:
     """The file as a network that the task can evaluate; None where its runtime is not on this machine."""
-    if artifact.format == "coreml":
+    if artifact.format == "coreml" and job.config.target != "mac":
         return None
     return FileNetwork(artifact, network, job.example_inputs, job.config.threads)
 

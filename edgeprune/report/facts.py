@@ -126,8 +126,10 @@ def unpruned(result: Result) -> bool:
 def where(result: Result) -> str:
     """Who measured: device, runtime, threads."""
     device = result.device.get("name") or result.device.get("soc") or result.target
-    plural = "" if result.threads == 1 else "s"
-    return f"{device}, {RUNTIMES.get(result.runtime, result.runtime)}, {result.threads} thread{plural}"
+    parts = [device, RUNTIMES.get(result.runtime, result.runtime)]
+    if result.threads:
+        parts.append(f"{result.threads} thread{'' if result.threads == 1 else 's'}")
+    return ", ".join(parts)
 
 
 def columns(result: Result) -> tuple[str, str]:

@@ -128,6 +128,10 @@ class Targets:
             from edgeprune.targets.host import HostTarget
 
             return [HostTarget(self._config.threads, protocol_for(self._config))]
+        if self._config.target == "mac":
+            from edgeprune.targets.mac import MacTarget
+
+            return [MacTarget(protocol_for(self._config))]
         if self._config.target == "android":
             from edgeprune.targets.phones import connect
 

@@ -19,6 +19,21 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 FAST = {"data": "builtin:digits", "macs": "60%", "allocate": "uniform", "epochs": 1, "formats": "litert"}
 
+ENLARGED = """
+from torch import stack, tensor
+from torch.utils.data import TensorDataset
+from edgeprune.sources.digits import load
+
+def digits(seed=0):
+    found = load(None, None, seed)
+
+    def larger(part):
+        images, labels = zip(*part)
+        return TensorDataset(stack(images).repeat_interleave(4, 2).repeat_interleave(4, 3), tensor(labels))
+
+    return {name: larger(getattr(found, name)) for name in ("train", "val", "test")}
+"""
+
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that the first worker to ask fills, and that the others wait for."""
@@ -51,6 +66,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def given(trained: Path) -> list[str]:
     """The words that name model, weights and data."""
     return ["--model", "builtin:resnet8", "--weights", str(trained), "--data", "builtin:digits"]
+
+
+@pytest.fixture(scope="session")
+def enlarged(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same words for digits of 32x32, where the network's own work outweighs what a call costs."""
+    from benchmarks.train_baseline import train
+
+    def make(folder: Path) -> None:
+        (folder / "enlarged.py").write_text(ENLARGED)
+        best = train("builtin:resnet8", f"{folder}/enlarged.py:digits", 4, 0.1, 0, folder / "digits.safetensors")
+        assert best > 0.8, "a network that learned nothing proves nothing"
+
+    folder = once(tmp_path_factory, "enlarged", make)
+    weights, data = folder / "digits.safetensors", folder / "enlarged.py"
+    return ["--model", "builtin:resnet8", "--weights", str(weights), "--data", f"{data}:digits"]
 
 
 @pytest.fixture(scope="session")

@@ -31,18 +31,17 @@ __all__ = ["cli"]
 Cli = Callable[..., Result]
 
 
-class Model:
-    """coremltools' MLModel, with the interpreter for Core ML."""
+class Model(coremltools.models.MLModel):
+    """coremltools' MLModel, with the interpreter where it would call Core ML."""
 
-    def __init__(self, path: str, **_: object) -> None:
-        self.path, self.session, self.spec = path, MilSession(Path(path)), coremltools.utils.load_spec(path)
-
-    def get_spec(self) -> object:
-        return self.spec
+    def __init__(self, *given: object, **more: object) -> None:
+        super().__init__(*given, **{**more, "skip_model_load": True})
+        self.session = MilSession(Path(self.package_path))
 
     def predict(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = self.session.run([np.asarray(values[feature.name]) for feature in self.spec.description.input])
-        return {feature.name: x for feature, x in zip(self.spec.description.output, outputs, strict=True)}
+        description = self.get_spec().description
+        outputs = self.session.run([np.asarray(values[feature.name]) for feature in description.input])
+        return {feature.name: x for feature, x in zip(description.output, outputs, strict=True)}
 
 
 class Benchmarker:
@@ -57,7 +56,7 @@ class Benchmarker:
         return SimpleNamespace(samples=[1.5] * iterations)
 
     async def benchmark_predict(self, inputs: dict[str, np.ndarray], iterations: int) -> SimpleNamespace:
-        self.turns.append((Path(self.model.path).stem, iterations))
+        self.turns.append((Path(self.model.package_path).stem, iterations))
         samples = []
         for _ in range(iterations):
             start = time.perf_counter_ns()

@@ -10,7 +10,6 @@ from typer.testing import Result
 
 from edgeprune.pipeline import stages
 from profilers.measurement import Measurement
-from tests.edgeprune.conftest import once
 from tests.phone import Phone
 from tests.phone.fixtures import connect
 
@@ -22,38 +21,12 @@ pytestmark = [
 ]
 BRIEF = ("--epochs", "1", "--formats", "litert", "--target", "android", "-o", "run")
 Cli = Callable[..., Result]
-ENLARGED = """
-from torch import stack, tensor
-from torch.utils.data import TensorDataset
-from edgeprune.sources.digits import load
-
-def digits(seed=0):
-    found = load(None, None, seed)
-
-    def larger(part):
-        images, labels = zip(*part)
-        return TensorDataset(stack(images).repeat_interleave(4, 2).repeat_interleave(4, 3), tensor(labels))
-
-    return {name: larger(getattr(found, name)) for name in ("train", "val", "test")}
-"""
 
 
-@pytest.fixture(scope="session")
-def given(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The words that name model, weights and data: digits of 32x32.
-
-    A call of the emulated phone costs 0.1 ms, and what the network computes on 8x8 is a tenth of that.
-    """
-    from benchmarks.train_baseline import train
-
-    def make(folder: Path) -> None:
-        (folder / "enlarged.py").write_text(ENLARGED)
-        best = train("builtin:resnet8", f"{folder}/enlarged.py:digits", 4, 0.1, 0, folder / "digits.safetensors")
-        assert best > 0.8, "a network that learned nothing proves nothing"
-
-    folder = once(tmp_path_factory, "enlarged", make)
-    return ["--model", "builtin:resnet8", "--weights", f"{folder}/digits.safetensors",
-            "--data", f"{folder}/enlarged.py:digits"]  # fmt: skip
+@pytest.fixture
+def given(enlarged: list[str]) -> list[str]:
+    """A call of the emulated phone costs 0.1 ms, and what a network computes on 8x8 is a tenth of that."""
+    return enlarged
 
 
 @pytest.fixture
