@@ -13,20 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from converters.artifact import SUFFIXES, Artifact, Format, TensorSpec, sha256, size_bytes
 from converters.chatter import silenced
 from converters.dynamic import dynamic_shapes, ranges, to_trace, variants
 from converters.errors import ConversionError, ConverterError, MissingExtra, WriteError
-from converters.fold import export_folded, module_path
+from converters.explanation import explain, first_line, refuse_portable
+from converters.fold import export_folded
 from converters.inspection import read
 from converters.options import PRECISIONS, Inputs, Options
 from converters.parity import reference
-from converters.workarounds import workaround
 
 
 def convert(
@@ -81,10 +79,10 @@ def convert_graph(
         except (ConverterError, OSError):
             raise
         except Exception as error:  # the libraries raise whatever their compilers raise
-            raise _explain(error, graph_module, example_inputs, format) from error
+            raise explain(error, graph_module, example_inputs, format) from error
         contents = read(temporary, format)
         if format == "executorch" and not options.allow_portable:
-            _refuse_portable(backend.portable(contents), options.delegate, graph_module, example_inputs)
+            refuse_portable(backend.portable(contents), options.delegate, graph_module, example_inputs)
     return Artifact(
         format=format,
         path=path,
@@ -146,7 +144,7 @@ def _check_forward(module: nn.Module, example_inputs: Inputs) -> None:
         shapes = _listed([tuple(x.shape) for x in example_inputs])
         raise ConversionError(
             f"the model does not take {len(example_inputs)} inputs of shapes {shapes}: "
-            f"{type(error).__name__}: {_first_line(error)}",
+            f"{type(error).__name__}: {first_line(error)}",
             "Give inputs that the model takes: check their number, channels and size.",
         ) from error
 
@@ -160,107 +158,16 @@ def _export(module: nn.Module, example_inputs: Inputs, options: Options) -> fx.G
         if options.dynamic:
             raise ConversionError(
                 f"the model does not take every shape of batches to {options.max_batch} and sides {options.sides}: "
-                f"{type(error).__name__}: {_first_line(error)}",
+                f"{type(error).__name__}: {first_line(error)}",
                 "Some networks fix their sizes: leave --max-batch or --sides out.",
             ) from error
         _check_forward(module, example_inputs)
         where = re.search(r'File "([^"]+)", line (\d+), in (forward|_forward_impl)', str(error))
         place = f" at {Path(where[1]).name}:{where[2]}" if where else ""
         raise ConversionError(
-            f"torch.export cannot trace the model{place}: {type(error).__name__}: {_first_line(error)}",
+            f"torch.export cannot trace the model{place}: {type(error).__name__}: {first_line(error)}",
             "Make the model exportable: no data-dependent Python control flow, no untraceable libraries.",
         ) from error
-
-
-def _explain(error: Exception, graph_module: fx.GraphModule, inputs: Inputs, format: Format) -> ConversionError:
-    """Name the op, and the module that calls it, from a library's error."""
-    error = _root(error)
-    text = str(error)
-    op = re.search(r"(?:aten[.:]+|torch\.ops\.aten\.|prims\.)(\w+)", text) or re.search(
-        r"(?:for (?:op|function|node)|fx node) '?(\w+)", text
-    )
-    name = op[1] if op else None
-    if "complex" in text:  # the library fails at what it made of the operation that gives complex numbers
-        name = next((_name(node) for node in graph_module.graph.nodes if _is_complex(node)), name)
-    path, line = next(iter(_callers(graph_module, name, inputs)), (None, "")) if name else (None, "")
-    places = [f"module {path}" if path else "the model itself", line]
-    where = f" ({', '.join(place for place in places if place)})" if path is not None else ""
-    message = f"{format} has no way to express aten.{name}{where}" if name else f"{format} refused the model"
-    return ConversionError(
-        f"{message}: {type(error).__name__}: {_first_line(error)}",
-        f"{workaround(name)}, or leave this format out (--formats, --to).",
-        op=f"aten.{name}" if name else None,
-        module_path=path,
-    )
-
-
-def _is_complex(node: fx.Node) -> bool:
-    return isinstance(value := node.meta.get("val"), Tensor) and value.is_complex()
-
-
-def _name(node: fx.Node) -> str:
-    """conv2d of aten.conv2d.default."""
-    return str(node.target).split(".")[1] if node.op == "call_function" else str(node.target)
-
-
-def _root(error: Exception) -> Exception:
-    """What an error was raised from, in the end: libraries wrap theirs."""
-    while isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    return error
-
-
-def _callers(graph_module: fx.GraphModule, name: str, inputs: Inputs) -> list[tuple[str, str]]:
-    """Calls of aten.`name`: the path of the user's module ("" for the model itself), and "file.py:line" if known.
-
-    An operation that is not in the graph itself is looked for in what the graph is decomposed into.
-    """
-    found = _calls(graph_module.graph, name)
-    if not found:
-        own = {node.name: node for node in graph_module.graph.nodes}
-        try:
-            parts = torch.export.export(graph_module, inputs).run_decompositions()
-        except Exception:  # then the graph alone has to tell
-            return []
-        sources = [source.name for node in _calls(parts.graph, name) for source in _sources(node)]
-        found = [own[source] for source in sources if source in own]
-    return [(module_path(node), _line(node)) for node in found]
-
-
-def _calls(graph: fx.Graph, name: str) -> list[fx.Node]:
-    """Calls of an operation; relu_ counts as relu, and prims.erf_inv is aten.erfinv."""
-    calls = [(node, str(node.target).split(".")) for node in graph.nodes if node.op == "call_function"]
-    plain = name.replace("_", "")
-    return [node for node, parts in calls if len(parts) > 1 and parts[1].replace("_", "") == plain]
-
-
-def _sources(node: fx.Node) -> Iterator[Any]:
-    """The nodes that a node was made from, nearest first."""
-    pending = list(node.meta.get("from_node", ()))
-    while pending:
-        source = pending.pop(0)
-        yield source
-        pending += source.from_node
-
-
-def _line(node: fx.Node) -> str:
-    frames = re.findall(r'File "([^"]+)", line (\d+)', str(node.meta.get("stack_trace") or ""))
-    own = [(file, line) for file, line in frames if f"{os.sep}torch{os.sep}" not in file]
-    return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
-
-
-def _refuse_portable(ops: dict[str, int], delegate: str, graph_module: fx.GraphModule, inputs: Inputs) -> None:
-    if not ops:
-        return
-    places = {op: _callers(graph_module, op.rpartition("::")[2].removesuffix("_copy"), inputs) for op in ops}
-    told = [f"{op}{f' (module {at[0][0]})' if at and at[0][0] else ''}" for op, at in places.items()]
-    first = next(iter(ops))
-    raise ConversionError(
-        f"{delegate} does not take {', '.join(told)}: ExecuTorch would run it in slow portable kernels",
-        "Allow it with --allow-portable (allow_portable=True), or replace the operation.",
-        op=first,
-        module_path=next((path for path, _ in places[first]), None),
-    )
 
 
 @contextlib.contextmanager
@@ -273,13 +180,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _first_line(error: Exception) -> str:
-    text = (
-        str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    )  # a KeyError quotes its text
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
 
 
 @contextlib.contextmanager
