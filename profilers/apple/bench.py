@@ -68,12 +68,12 @@ async def measure(lanes: Sequence[Lane], device: Device, protocol: Protocol = FU
     """All lanes in turns A-B-B-A, at least five rounds (one if quick) and until `protocol` is done with each."""
     for lane in lanes:
         await lane.prepare(protocol)
-    before, rounds, least = conditions(), 0, 1 if protocol is QUICK else ROUNDS
+    before, rounds, least = conditions(device), 0, 1 if protocol is QUICK else ROUNDS
     while rounds < least or not all(protocol.done(lane.samples) for lane in lanes):
         for lane in (*lanes, *reversed(lanes)):
             await lane.turn()
         rounds += 1
-    after, shared = conditions(), (SHARED,) if len(lanes) > 1 else ()
+    after, shared = conditions(device), (SHARED,) if len(lanes) > 1 else ()
     return [
         Measurement(
             artifact_sha256=sha256(lane.package),
@@ -91,9 +91,11 @@ async def measure(lanes: Sequence[Lane], device: Device, protocol: Protocol = FU
     ]
 
 
-def conditions() -> dict[str, Any]:
-    """Time and load of the Mac."""
-    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "load_1min": os.getloadavg()[0]}
+def conditions(device: Device) -> dict[str, Any]:
+    """Time, who is measured, and its load: unknown of an attached device."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    load = None if device.serial_sha256 else os.getloadavg()[0]
+    return {"time": when, "device": device.name, "load_1min": load}
 
 
 def inputs_of(description: Any, seed: int = 0) -> dict[str, Any]:

@@ -149,6 +149,8 @@ def test_an_iphone_is_described_without_its_serial_number(packages, tmp_path: Pa
     assert "XYZ" not in text
     device = json.loads(text)["measurement"]["device"]
     assert (device["name"], device["runtime_version"], len(device["serial_sha256"])) == ("iphone", "18.1", 16)
+    for when in (found[0].conditions_before, found[0].conditions_after):
+        assert (when["device"], when["load_1min"]) == ("iphone", None), "the Mac's load is not the iPhone's"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,15 @@ def test_options_that_the_script_has_itself_are_refused(cli: Cli, packages, word
     assert done.exit_code == 2
     assert said in done.stderr
     assert cli("profile", packages[0], "-o", "x").exit_code == 2
+
+
+def test_names_that_clash_are_told_before_anything_is_written(cli: Cli, packages, tmp_path: Path) -> None:
+    (tmp_path / "a b.mlpackage").symlink_to(packages[0])
+    (tmp_path / "a-b.mlpackage").symlink_to(packages[1])
+    done = cli("profile", "a b.mlpackage", "a-b.mlpackage", "--target", "ios", "-o", "bench")
+    assert done.exit_code == 2
+    assert "would both be a-b.mlpackage" in " ".join(done.stderr.split())
+    assert not (tmp_path / "bench").exists()
 
 
 def test_a_folder_that_is_there_is_kept(cli: Cli, packages, tmp_path: Path) -> None:
