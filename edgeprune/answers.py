@@ -1,5 +1,6 @@
 """What commands other than `optimize` print as JSON: plans, pruned networks, cost tables, fronts of several runs."""
 
+from pathlib import Path
 from typing import Literal
 
 from edgeprune.result import SCHEMA_VERSION, Groups, Schema
@@ -140,6 +141,11 @@ class Front(Schema):
     points: list[FrontPoint]
     max_drop: float | None = None
     chosen: str | None = None
+
+    def delivered(self) -> list[Path]:
+        """The runs that answer the question: all of them, or the chosen one where `max_drop` was asked."""
+        asked = self.max_drop is None
+        return [Path(point.path) for point in self.points if point.path and (asked or point.asked == self.chosen)]
 
     @property
     def met(self) -> bool:

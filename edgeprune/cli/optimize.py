@@ -291,8 +291,7 @@ def _run(
         make_front = optimize_front if len(several) > 1 else optimize_pareto if config.pareto else optimize_fastest
         with make_progress() as progress:
             front = make_front(config, output, resume=resume, progress=progress)
-        runs = [Path(point.path) for point in front.points if point.path]
-        deliver(front, render_front, as_json, config.serial, runs if install else [])
+        deliver(front, render_front, as_json, config.serial, front.delivered() if install else [])
         return
     if plan:
         from edgeprune.pipeline.plan import plan_config

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
+from edgeprune.answers import Front, FrontPoint
 from edgeprune.pipeline.fastest import bisect
 from edgeprune.pipeline.front import pareto_budgets
 
@@ -102,6 +103,17 @@ def test_the_fastest_within_a_drop(cli: Callable[..., Any], given: list[str], tm
     assert again.exit_code == 0, again.stderr
     assert again.stderr.count("nothing was left to do") == sum(point["path"] is not None for point in told["points"])
     assert "The fastest with at most 100 points" in " ".join(again.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("max_drop", "chosen", "runs"), [(None, None, ["a", "c"]), (1.0, "50%", ["c"]), (1.0, None, [])]
+)
+def test_what_of_a_front_is_shipped(max_drop: float | None, chosen: str | None, runs: list[str]) -> None:
+    places = {"80%": "a", "60%": None, "50%": "c"}
+    points = [FrontPoint(asked=k, met=v is not None, outcome="", path=v) for k, v in places.items()]
+    front = Front(model="", primary_metric="", kind="measured", dense_ms=None, dense_metric=None, points=points,
+                  max_drop=max_drop, chosen=chosen)  # fmt: skip
+    assert front.delivered() == [Path(run) for run in runs]
 
 
 @pytest.mark.slow
