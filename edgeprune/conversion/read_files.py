@@ -11,11 +11,14 @@ from typing import Any
 
 Fingerprints = dict[str, dict[str, Any]]
 
+_IMPORTS = "<frozen importlib._bootstrap_external>"
 _watched: list[set[str]] = []
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if _watched and event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | os.PathLike):
+        if event == "os.listdir" and sys._getframe(1).f_code.co_filename == _IMPORTS:
+            return  # where modules are looked for: those found are told below, what else lies there is no matter
         writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
         if not writes:
             _watched[-1].add(os.path.abspath(arguments[0]))
