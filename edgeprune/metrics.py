@@ -9,6 +9,8 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from edgeprune.errors import UsageError
 
+CONFUSION_CLASSES = 100
+
 
 def classification_metrics(
     expected: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]], class_names: Sequence[str]
@@ -16,8 +18,9 @@ def classification_metrics(
     """Metrics of predicted against expected class indices, both (N,).
 
     Returns accuracy, balanced_accuracy (mean recall), macro_f1 as fractions in [0, 1], per_class_recall (one a class,
-    None where the split has no image of it), absent_classes (names of those) and n. Means run over the classes that
-    occur. Raises UsageError if a label lies outside the classes or is not an integer.
+    None where the split has no image of it), confusion (images by true class and answer; None above 100 classes),
+    absent_classes (names of those) and n. Means run over the classes that occur. Raises UsageError if a label lies
+    outside the classes or is not an integer.
     """
     if expected.ndim != 1 or not np.issubdtype(expected.dtype, np.integer):
         raise UsageError(
@@ -39,6 +42,7 @@ def classification_metrics(
         "balanced_accuracy": float(recall.mean()),
         "macro_f1": float(f1_score(expected, predicted, labels=present, average="macro", zero_division=0.0)),
         "per_class_recall": [recall_of.get(index) for index in range(len(class_names))],
+        "confusion": matrix.tolist() if len(class_names) <= CONFUSION_CLASSES else None,
         "absent_classes": [class_names[index] for index in np.flatnonzero(support == 0).tolist()],
         "n": int(support.sum()),
     }

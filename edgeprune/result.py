@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 class Schema(BaseModel):
@@ -42,6 +42,7 @@ class Network(Schema):
     size_bytes: int
     latency_ms: LatencyStats | None
     peak_memory_mib: float | None
+    confusion: list[list[int]] | None = None
 
 
 class DataInfo(Schema):
@@ -167,6 +168,17 @@ class SearchRound(Schema):
     widths: dict[str, int]
 
 
+class LayerCost(Schema):
+    """One layer's time in the dense network and in the chosen one, both predicted by the cost model, ms."""
+
+    name: str
+    op: str
+    dense_channels: tuple[int, int]
+    channels: tuple[int, int]
+    dense_ms: float
+    predicted_ms: float
+
+
 class SearchSummary(Schema):
     """The search for the widths."""
 
@@ -179,6 +191,7 @@ class SearchSummary(Schema):
     floor_ms: float | None
     floor_kind: Literal["measured", "predicted"] | None = None
     reason: str
+    layers: list[LayerCost] = []
 
 
 class Recovery(Schema):

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
@@ -22,14 +23,14 @@ from edgeprune.pipeline.state import DenseStage, SearchStage
 from edgeprune.pipeline.timings import Timings
 from edgeprune.quantity import Limit as Asked
 from edgeprune.registry import make
-from edgeprune.result import GroupNote, Groups, SearchRound, SearchSummary
+from edgeprune.result import GroupNote, Groups, LayerCost, SearchRound, SearchSummary
 from edgeprune.run import Run
 from edgeprune.score import score
 from edgeprune.search.cost_table import DRIFT, CostTable
 from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
 from edgeprune.search.loop import Round, SearchResult, WidthSearch, search
 from edgeprune.search.memory import memory_limit
-from edgeprune.search.predictor import Predictor
+from edgeprune.search.predictor import LayerTime, Predictor
 from edgeprune.sources.batches import calibration_batches
 from edgeprune.targets.target import Target
 from profilers.store import Store
@@ -201,10 +202,11 @@ def _search(
                 )
 
         if job.recipe.allocate.name != "latency":
-            return allot(job, coupling, scores, multiple, latency, limits, measure, on_round)
+            found = allot(job, coupling, scores, multiple, latency, limits, measure, on_round)
+            return replace(found, layers=_layers(latency, found))
         balanced = job.guard is not None  # rare classes count as much as common ones where none may be left behind
         batches = calibration_batches(job.data, _CALIBRATION_IMAGES, _BATCH, job.config.seed, class_balanced=balanced)
-        return search(
+        found = search(
             job.model,
             coupling,
             scores,
@@ -218,6 +220,15 @@ def _search(
             on_round=on_round,
             on_progress=lambda done, total: job.progress.advance(done, total, "sensitivity"),
         )
+        return replace(found, layers=_layers(latency, found))
+
+
+def _layers(latency: Latency | None, found: SearchResult) -> list[tuple[LayerTime, LayerTime]]:
+    """Every layer's predicted time on the first target, dense and in the winner."""
+    if latency is None:
+        return []
+    predictor = latency.parts[0].predictor
+    return list(zip(predictor.breakdown({}), predictor.breakdown(found.counts), strict=True))
 
 
 def _latency(job: Job, coupling: Coupling, dense: DenseStage, scale: float, asked: Asked, multiple: int) -> Latency:
@@ -276,6 +287,17 @@ def _summary(job: Job, coupling: Coupling, outcome: SearchResult, dense: DenseSt
         floor_ms=(floor.measured_ms or _finite(floor.predicted_ms)) if floor else None,
         floor_kind=("measured" if floor.measured_ms else "predicted") if floor else None,
         reason=outcome.reason,
+        layers=[
+            LayerCost(
+                name=a.name,
+                op=a.op,
+                dense_channels=(a.c_in, a.c_out),
+                channels=(b.c_in, b.c_out),
+                dense_ms=a.ms,
+                predicted_ms=b.ms,
+            )
+            for a, b in outcome.layers
+        ],
     )
 
 

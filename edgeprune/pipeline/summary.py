@@ -49,6 +49,7 @@ def network_entry(metrics: dict[str, Any], val: dict[str, float], costs: Costs) 
         balanced_accuracy=metrics.get("balanced_accuracy"),
         macro_f1=metrics.get("macro_f1"),
         per_class_recall=metrics.get("per_class_recall"),
+        confusion=metrics.get("confusion"),
         metrics=scalars(metrics),
         val_metrics=val,
         macs=costs.macs,

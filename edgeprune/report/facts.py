@@ -118,6 +118,20 @@ def widths(result: Result) -> dict[str, tuple[int, int]]:
     return {**stated, **{name: pair for name, pair in known.items() if name not in stated}}
 
 
+def recall_intervals(network: Network, result: Result) -> dict[str, tuple[float, float] | None]:
+    """95 % interval (Wilson) of the recall of every class; None where the split has none of it, empty if unknown."""
+    from scipy.stats import binomtest
+
+    if network.confusion is None:
+        return {}
+    names = result.data.class_names or [str(i) for i in range(len(network.confusion))]
+    found: dict[str, tuple[float, float] | None] = {}
+    for index, (name, row) in enumerate(zip(names, network.confusion, strict=False)):
+        ends = binomtest(row[index], sum(row)).proportion_ci(method="wilson") if sum(row) else None
+        found[name] = None if ends is None else (float(ends.low), float(ends.high))
+    return found
+
+
 def unpruned(result: Result) -> bool:
     """Whether the delivered network is the dense one."""
     return result.pruned.params == result.dense.params and result.pruned.macs == result.dense.macs

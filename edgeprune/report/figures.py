@@ -7,6 +7,7 @@ light and in dark. Names from outside are HTML-escaped, because Plotly reads a l
 from collections.abc import Mapping
 from html import escape
 from math import isfinite, nan
+from statistics import median
 from typing import Any
 
 from edgeprune.report import facts
@@ -14,6 +15,8 @@ from edgeprune.report.drawing import Spec, axes, bar, categories, dashed, height
 from edgeprune.result import Network, Result
 
 SHOWN_CLASSES = 40
+SHOWN_LAYERS = 40
+COURSE_POINTS = 50
 
 
 def all_figures(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> dict[str, Spec]:
@@ -22,8 +25,11 @@ def all_figures(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -
         "tradeoff": tradeoff(result),
         "rounds": rounds(result),
         "widths": widths(result),
+        "layers": layers(result),
         "recall": recall(result),
+        "confusion": confusion(result),
         "histogram": histogram(measurements),
+        "course": course(measurements),
         "recovery": recovery(result),
     }
     return {name: figure for name, figure in made.items() if figure is not None}
@@ -35,10 +41,12 @@ def tradeoff(result: Result) -> Spec | None:
     traces = [trace for name, network in points if (trace := _point(result, name, network))]
     if not traces:
         return None
+    ends = [y for trace in traces for y in trace["y"]]
     known = facts.METRICS.get(result.primary_metric)
+    traces += _candidates(result, padded(ends)[0])
     layout = axes(320, "Latency, ms", f"{known}, %" if known else escape(result.primary_metric))
     layout["xaxis"]["rangemode"] = "tozero"
-    layout["yaxis"] |= {"nticks": 6, "range": padded([y for trace in traces for y in trace["y"]])}
+    layout["yaxis"] |= {"nticks": 6, "range": padded(ends)}
     limit = facts.requirement(result, "latency")
     if limit is not None and limit.unit == "ms":
         layout["shapes"] = [dashed(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
@@ -47,6 +55,22 @@ def tradeoff(result: Result) -> Spec | None:
             | {"xanchor": "right", "yanchor": "top", "xshift": -4, "font": {"color": "--budget"}}
         ]
     return {"data": traces, "layout": layout}
+
+
+def _candidates(result: Result, floor: float) -> list[Spec]:
+    """The candidates of the search on the lower edge, for none was trained: open as predicted, filled as timed."""
+    made = []
+    for label, symbol, values in (
+        ("candidates, predicted", "triangle-up-open", [r.predicted_ms for r in result.search.rounds]),
+        (f"candidates, {facts.evidence(result)}", "triangle-up", [r.measured_ms for r in result.search.rounds]),
+    ):
+        seen = [(str(i + 1), ms) for i, ms in enumerate(values) if ms is not None]
+        if seen:
+            trace: Spec = {"type": "scatter", "mode": "markers", "name": label, "x": [ms for _, ms in seen]}
+            trace |= {"y": [floor] * len(seen), "text": [number for number, _ in seen], "cliponaxis": False}
+            trace |= {"marker": {"size": 9, "color": "--budget", "symbol": symbol}}
+            made.append({**trace, "hovertemplate": f"{label} %{{text}}: %{{x:.4g}} ms, untrained<extra></extra>"})
+    return made
 
 
 def _point(result: Result, name: str, network: Network) -> Spec | None:
@@ -117,8 +141,23 @@ def widths(result: Result) -> Spec | None:
     return {"data": bars, "layout": categories(layout, names)}
 
 
+def layers(result: Result) -> Spec | None:
+    """Where the milliseconds go: the predicted time of the slowest layers, dense and pruned."""
+    slowest = sorted(result.search.layers, key=lambda layer: -layer.dense_ms)[:SHOWN_LAYERS]
+    shown = [layer for layer in result.search.layers if layer in slowest]
+    if not shown:
+        return None
+    names = [escape(short(layer.name)) for layer in shown]
+    bars = [
+        bar("dense", names, [layer.dense_ms for layer in shown], "--dense-soft", 0.8),
+        bar("pruned", names, [layer.predicted_ms for layer in shown], "--pruned", 0.45),
+    ]
+    layout = axes(height_of(len(names)), "Predicted, ms", "")
+    return {"data": bars, "layout": categories({**layout, "barmode": "overlay"}, names)}
+
+
 def recall(result: Result) -> Spec | None:
-    """Recall of every class, dense and pruned; of many classes those that changed most for the worse."""
+    """Recall of every class with 95 % intervals, dense and pruned; of many classes those that lost most."""
     rows = recall_rows(result)
     if not rows:
         return None
@@ -128,10 +167,56 @@ def recall(result: Result) -> Spec | None:
         bar("dense", names, [_as_percent(dense) for _, dense, _ in shown], "--dense-soft", None),
         bar("pruned", names, [_as_percent(pruned) for _, _, pruned in shown], "--pruned", None),
     ]
+    for drawn, network in zip(bars, (result.dense, result.pruned), strict=True):
+        ends = facts.recall_intervals(network, result)
+        if ends:
+            drawn["error_x"] = _whiskers(drawn["x"], [ends.get(name) for name, _, _ in shown])
     layout = axes(height_of(len(names), 30), f"Recall on {escape(result.data.final_split)}, %", "")
     layout["barmode"] = "group"
     layout["xaxis"]["range"] = [0, 100]
     return {"data": bars, "layout": categories(layout, names)}
+
+
+def _whiskers(centres: list[float | None], ends: list[tuple[float, float] | None]) -> Spec:
+    pairs = [
+        (0.0, 0.0) if c is None or e is None else (c - 100 * e[0], 100 * e[1] - c)
+        for c, e in zip(centres, ends, strict=True)
+    ]
+    sides = {"arrayminus": [max(0.0, low) for low, _ in pairs], "array": [max(0.0, high) for _, high in pairs]}
+    return {"type": "data", "symmetric": False, **sides, "color": "--ink", "thickness": 1, "width": 3}
+
+
+def confusion(result: Result) -> Spec | None:
+    """The pruned network's answers by true class, as shares of the class; hovering tells the dense network's too."""
+    dense, pruned, names = result.dense.confusion, result.pruned.confusion, result.data.class_names
+    if dense is None or pruned is None or len(pruned) > SHOWN_CLASSES:
+        return None
+    labels = [escape(short(name, 14)) for name in names or map(str, range(len(pruned)))]
+    shares = [[count / max(1, sum(row)) for count in row] for row in pruned]
+    hover = "%{y} taken for %{x}: %{customdata[1]} of %{customdata[2]} (dense %{customdata[0]})<extra></extra>"
+    trace: Spec = {
+        "type": "heatmap",
+        "x": labels,
+        "y": labels,
+        "z": shares,
+        "zmin": 0,
+        "zmax": 1,
+        "customdata": [
+            [[a, b, sum(after)] for a, b in zip(before, after, strict=True)]
+            for before, after in zip(dense, pruned, strict=True)
+        ],
+        "text": [[str(count) if count else "" for count in row] for row in pruned],
+        "texttemplate": "%{text}" if len(labels) <= 20 else "",
+        "colorscale": [[0, "--paper"], [1, "--pruned"]],
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": hover,
+    }
+    layout = axes(max(360, height_of(len(labels), 26)), "Answer of the pruned network", "True class")
+    layout["xaxis"] |= {"showgrid": False, "type": "category", "tickangle": -45}
+    layout["yaxis"] |= {"showgrid": False, "type": "category", "autorange": "reversed"}
+    return {"data": [trace], "layout": layout}
 
 
 def recall_rows(result: Result) -> list[tuple[str, float | None, float | None]]:
@@ -160,6 +245,22 @@ def histogram(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
             traces.append({**trace, "bingroup": "latency", "nbinsx": 80})
     layout = axes(280, "Latency of one run, ms", "Runs")
     return {"data": traces, "layout": {**layout, "barmode": "overlay"}} if traces else None
+
+
+def course(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
+    """Latency in the course of the final measurement: medians of consecutive samples, so that a drift shows."""
+    traces = []
+    for name in ("dense", "pruned"):
+        samples = list(measurements.get(name, {}).get("samples_ms") or ())
+        if len(samples) >= 2 * COURSE_POINTS:
+            step = len(samples) // COURSE_POINTS
+            parts = [samples[i : i + step] for i in range(0, step * COURSE_POINTS, step)]
+            style = {"color": f"--{name}"}
+            trace: Spec = {"type": "scatter", "mode": "lines", "name": name, "line": style}
+            traces.append({**trace, "x": [step * i for i in range(len(parts))], "y": [median(part) for part in parts]})
+    layout = axes(260, "Runs since the start", "Median latency, ms")
+    layout["yaxis"]["rangemode"] = "tozero"
+    return {"data": traces, "layout": layout} if traces else None
 
 
 def recovery(result: Result) -> Spec | None:

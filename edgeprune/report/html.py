@@ -40,6 +40,7 @@ def render(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -> str
         widths=facts.widths(result),
         recalls=figures.recall_rows(result),
         shown_classes=figures.SHOWN_CLASSES,
+        shown_layers=figures.SHOWN_LAYERS,
         conditions=_conditions(result, measurements),
         flags=_flags(result, measurements),
         started=_started(result.started),

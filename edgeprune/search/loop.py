@@ -15,6 +15,7 @@ from edgeprune.search.candidates import best_widths, finer
 from edgeprune.search.costs import Menus
 from edgeprune.search.curves import Curve
 from edgeprune.search.limits import Latency, Limit, Measured
+from edgeprune.search.predictor import LayerTime
 from edgeprune.search.problem import Choice, Infeasible
 from edgeprune.search.sensitivity import Sensitivity
 from edgeprune.task import Task
@@ -74,7 +75,10 @@ class Floor:
 
 @dataclass
 class SearchResult:
-    """The winner and how it was found. `kept` maps groups to kept unit indices; `reason` says why the loop ended."""
+    """The winner and how it was found. `kept` maps groups to kept unit indices; `reason` says why the loop ended.
+
+    `layers`: predicted times of every layer, dense and in the winner, where a latency was asked for.
+    """
 
     counts: Choice
     kept: dict[str, Tensor]
@@ -88,6 +92,7 @@ class SearchResult:
     images: int
     evaluations: int
     curves: dict[str, Curve] = field(default_factory=dict)
+    layers: list[tuple[LayerTime, LayerTime]] = field(default_factory=list)
 
 
 def search(

@@ -33,14 +33,20 @@ def static_sample() -> Result:
         "runtime": "litert",
         "outcome": "",
     }
-    run["search"] |= {"rounds": [], "candidates_measured": 0, "floor_ms": None}
+    run["search"] |= {"layers": [], "rounds": [], "candidates_measured": 0, "floor_ms": None}
     return Result.model_validate(run)
 
 
 def custom_task_sample() -> Result:
     """A segmentation task of the user's own: no accuracy, metrics by name."""
     run = _run()
-    nothing = {"accuracy": None, "balanced_accuracy": None, "macro_f1": None, "per_class_recall": None}
+    nothing = {
+        "accuracy": None,
+        "balanced_accuracy": None,
+        "macro_f1": None,
+        "per_class_recall": None,
+        "confusion": None,
+    }
     run["dense"] |= {**nothing, "metrics": {"mean_iou": 0.7421, "boundary_error_px": 2.31}}
     run["pruned"] |= {**nothing, "metrics": {"mean_iou": 0.7313, "boundary_error_px": 2.44}}
     run["data"] |= {"class_names": None}
@@ -123,7 +129,16 @@ def _network(recall: list[float], macs: int, params: int, size: int, median: flo
         "size_bytes": size,
         "latency_ms": {**latency, "ci95": [0.995 * median, 1.005 * median]},
         "peak_memory_mib": memory,
+        "confusion": [_answers(index, share) for index, share in enumerate(recall)],
     }
+
+
+def _answers(index: int, share: float) -> list[int]:
+    """Of 1000 images of a class: the missed ones are taken for the next class."""
+    row = [0] * len(CLASSES)
+    row[index] = round(1000 * share)
+    row[(index + 1) % len(CLASSES)] = 1000 - row[index]
+    return row
 
 
 def _artifact(network: str, fmt: str, suffix: str, size: int, compared: str, delegated: float | None) -> dict[str, Any]:
@@ -205,6 +220,11 @@ def _run() -> dict[str, Any]:
             "seconds": 64.0,
             "floor_ms": 0.118,
             "reason": "98 % of the budget.",
+            "layers": [
+                {"name": name, "op": "conv2d", "dense_channels": (dense, dense), "channels": (kept, kept)}
+                | {"dense_ms": 0.001 * dense, "predicted_ms": 0.001 * kept}
+                for name, (dense, kept) in WIDTHS.items()
+            ],
         },
         "recovery": {
             "schedule": "3 epochs with distillation",

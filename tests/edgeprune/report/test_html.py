@@ -172,7 +172,7 @@ def test_a_run_with_nothing_to_draw_has_no_script() -> None:
     run = static_sample().model_dump() | {"widths": {}, "recovery": None}
     run["groups"] = {"pruned": [], "frozen": [], "clamped": []}
     for name in ("dense", "pruned"):
-        run[name]["per_class_recall"] = None
+        run[name] |= {"per_class_recall": None, "confusion": None}
     source = render(Result.model_validate(run), {})
     assert Page(source).scripts == []
     assert len(source) < 50_000
@@ -181,13 +181,13 @@ def test_a_run_with_nothing_to_draw_has_no_script() -> None:
 def coloured(value: object, key: str = "") -> object:
     """As the page's script does it: colour names become colours."""
     if isinstance(value, list):
-        return [coloured(part) for part in value]
+        return [coloured(part, key) for part in value]
     if isinstance(value, dict):
         return {k: coloured(part, k) for k, part in value.items()}
-    return "#123456" if key.endswith("color") and str(value).startswith("--") else value
+    return "#123456" if (key.endswith("color") or key == "colorscale") and str(value).startswith("--") else value
 
 
-@pytest.mark.parametrize("name", ["tradeoff", "rounds", "widths", "recall", "histogram", "recovery"])
+@pytest.mark.parametrize("name", list(all_figures(sample(), measurements())))
 def test_every_picture_is_valid_for_plotly(name: str) -> None:
     figure = go.Figure(coloured(figures_of(render(sample(), measurements()))[name]))
     assert len(figure.data) >= 1
@@ -196,7 +196,7 @@ def test_every_picture_is_valid_for_plotly(name: str) -> None:
 
 def test_the_pictures_hold_the_numbers() -> None:
     drawn = all_figures(sample(), measurements())
-    assert [trace["x"] for trace in drawn["tradeoff"]["data"]] == [[0.570], [0.279]]
+    assert [trace["x"] for trace in drawn["tradeoff"]["data"]][:2] == [[0.570], [0.279]]
     assert drawn["tradeoff"]["layout"]["shapes"][0]["x0"] == 0.285
     of_dense = [[100 * ms / 0.570 for ms in row] for row in ([0.270, 0.262, 0.271], [0.301, 0.288, 0.2795])]
     assert drawn["rounds"]["data"][0]["x"] == pytest.approx(of_dense[0])
@@ -205,6 +205,34 @@ def test_the_pictures_hold_the_numbers() -> None:
     assert drawn["widths"]["data"][1]["x"][:3] == [16, 8, 8]
     assert drawn["histogram"]["data"][0]["x"] == measurements()["dense"]["samples_ms"]
     assert drawn["recall"]["data"][1]["x"][0] == pytest.approx(87.2)
+
+
+def test_recalls_carry_wilson_intervals_and_the_matrix_their_counts() -> None:
+    drawn = all_figures(sample(), measurements())
+    n, p, z = 1000, 0.872, 1.959964  # T-shirt, pruned
+    centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    low, high = centre - half / (1 + z * z / n), centre + half / (1 + z * z / n)
+    whiskers = drawn["recall"]["data"][1]["error_x"]
+    assert whiskers["arrayminus"][0] == pytest.approx(100 * (p - low), rel=1e-4)
+    assert whiskers["array"][0] == pytest.approx(100 * (high - p), rel=1e-4)
+    matrix = drawn["confusion"]["data"][0]
+    assert matrix["z"][0][:3] == [0.872, 0.128, 0.0]
+    assert matrix["customdata"][0][1] == [117, 128, 1000]  # dense, pruned, images of the class
+
+
+def test_candidates_stand_on_the_edge_predicted_and_measured_apart() -> None:
+    traces = {trace["name"]: trace for trace in all_figures(sample(), {})["tradeoff"]["data"]}
+    assert traces["candidates, predicted"]["x"] == [0.270, 0.262, 0.271]
+    assert traces["candidates, measured"]["x"] == [0.301, 0.288, 0.2795]
+    assert "candidates, emulated" in {t["name"] for t in all_figures(emulated_sample(), {})["tradeoff"]["data"]}
+
+
+def test_the_course_is_medians_in_the_order_of_time() -> None:
+    samples = [1.0] * 100 + [2.0] * 100
+    traces = all_figures(sample(), {"dense": {"samples_ms": samples}})["course"]["data"]
+    assert [trace["name"] for trace in traces] == ["dense"]
+    assert traces[0]["y"] == [1.0] * 25 + [2.0] * 25
+    assert traces[0]["x"][:2] == [0, 4]
 
 
 def test_of_many_classes_those_that_lost_most_are_drawn_and_all_are_listed() -> None:
@@ -230,7 +258,7 @@ def test_a_metric_that_is_no_number_leaves_a_gap_not_a_broken_page() -> None:
     run["recovery"] = {**sample().model_dump()["recovery"], "epochs": [{"mean_iou": float("nan")}, {"mean_iou": 0.7}]}
     source = render(Result.model_validate(run), measurements())
     drawn = figures_of(source)
-    assert [trace["name"] for trace in drawn["tradeoff"]["data"]] == ["dense"]  # type: ignore[attr-defined]
+    assert [t["name"] for t in drawn["tradeoff"]["data"] if "candidates" not in t["name"]] == ["dense"]  # type: ignore[attr-defined]
     assert drawn["recovery"]["data"][0]["y"] == [0.7]  # type: ignore[index]
     assert "NaN" not in json.dumps(drawn)
 
