@@ -16,7 +16,7 @@ from edgeprune.result import Control
 from edgeprune.run import Run
 
 CONTROLS = {"scratch-e": Scratch("epochs"), "scratch-b": Scratch("compute")}
-LR = 0.1  # of the paper's training from scratch
+LR = 0.1  # where --lr does not say another: of the paper's training from scratch
 
 
 def control_stage(
@@ -48,7 +48,7 @@ def _train(
     checkpoint = weights.with_suffix(".checkpoint")
     work = make_work(job, traced, coupling, widths)
     epochs = job.config.dense_epochs or work.training.epochs
-    training = work.training.model_copy(update={"epochs": epochs, "lr": LR})
+    training = work.training.model_copy(update={"epochs": epochs, "lr": job.config.lr or LR})
     outcome = scratch(replace(work, training=training, checkpoint=checkpoint), network)
     checkpoint.unlink(missing_ok=True)
     return Control(

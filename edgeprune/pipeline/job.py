@@ -21,6 +21,7 @@ from edgeprune.recover import RECOVERIES
 from edgeprune.recover.work import Length
 from edgeprune.registry import make
 from edgeprune.schedule import SCHEDULES
+from edgeprune.score import criterion_of
 from edgeprune.search.loop import WidthSearch
 from edgeprune.sources.batches import default_batch_size, gather, loaders
 from edgeprune.sources.data import Data, is_loader, labels_of, load_data
@@ -167,6 +168,7 @@ def _check_recipe(job: Job) -> None:
     train = loaders(job.data, job.batch_size, job.config.seed)[0]
     length = Length(job.training.epochs, len(train))  # type: ignore[arg-type]
     make(job.recipe.allocate, {**RULES, "latency": WidthSearch})  # settings it does not have are told here
+    criterion_of(job.recipe.score.name, job.recipe.score.settings)
     job.schedule.check(length)
     job.recovery.check(length)
     classes = bool(job.recipe.score.settings.get("class_balanced")) or getattr(job.recovery, "needs_classes", False)

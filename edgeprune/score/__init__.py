@@ -1,7 +1,7 @@
 """How much a channel matters: one small file a criterion, and a registry by name."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,15 @@ def score(
     aggregate and normalise, flap takes metric. `seed` matters to random, `task` to taylor and grouped; l1, l2, bn-scale
     and random need no batches. The model is left as it was. Raises UsageError on an unknown name or setting.
     """
+    criterion = criterion_of(name, settings)
+    parameters = inspect.signature(criterion).parameters
+    offered = {"model": model, "coupling": coupling, "batches": batches, "task": task, "seed": seed}
+    found: Scores = criterion(**{key: value for key, value in offered.items() if key in parameters}, **settings)
+    return found
+
+
+def criterion_of(name: str, settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """The criterion of that name. Raises UsageError if there is none, or if it has no such settings."""
     criterion = CRITERIA.get(name) or (load_object(name) if ".py:" in name else None)
     if criterion is None:
         close = get_close_matches(name, CRITERIA, n=1)
@@ -71,6 +80,4 @@ def score(
     unknown = [key for key in settings if key not in accepted]
     if unknown:
         raise UsageError(f"{name} has no setting {unknown[0]!r}", f"it takes: {', '.join(accepted) or 'no settings'}")
-    offered = {"model": model, "coupling": coupling, "batches": batches, "task": task, "seed": seed}
-    found: Scores = criterion(**{key: value for key, value in offered.items() if key in parameters}, **settings)
-    return found
+    return criterion
