@@ -65,7 +65,7 @@ def build_tables(
         found = []
         for target in targets.all:
             progress.stage(f"Measuring layers on {target.name}")
-            table = _table(target, coupling, multiple, fresh=fresh)
+            table = _table(target, coupling, multiple, fresh=fresh, believe=True)
             found.append(_entry(subject, target, coupling, table, config))
     return found
 
@@ -102,15 +102,15 @@ def check_tables(
     return found
 
 
-def _table(target: Target, coupling: Coupling, multiple: int, *, fresh: bool) -> CostTable:
+def _table(target: Target, coupling: Coupling, multiple: int, *, fresh: bool, believe: bool) -> CostTable:
     known = target.layer_costs(Store())
     store: LayerStore = _Forgotten(known) if fresh else known
     with target.prober() as prober:
-        return CostTable(coupling, coupling.menu(multiple), prober, store)
+        return CostTable(coupling, coupling.menu(multiple), prober, store, believe=believe)
 
 
 def _predictor(target: Target, coupling: Coupling, multiple: int, dense: Artifact) -> Predictor:
-    table = _table(target, coupling, multiple, fresh=False)
+    table = _table(target, coupling, multiple, fresh=False, believe=False)
     dense_ms = target.measure({"dense": dense}, memory=False)["dense"].latency.median
     return Predictor(coupling, table, dense_ms)
 

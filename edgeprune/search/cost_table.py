@@ -44,9 +44,10 @@ class LayerStore(Protocol):
 class CostTable:
     """Milliseconds of every layer of a network at every width on its menus; "measured" at the grid points only.
 
-    `probed` counts the layers measured now, `reused` those that the store already knew. A few of these are timed again:
-    `drift` is the typical factor between then and now (1.0: none; None: nothing was known). Above `DRIFT` the store
-    tells of other conditions, a busy machine or a hot phone, and all is measured now.
+    `probed` counts the layers measured now, `reused` those that the store already knew. Unless `believe` is set, a few of
+    these are timed again: `drift` is the typical factor between then and now (1.0: none; None: nothing was compared).
+    Above `DRIFT` the store tells of other conditions, a busy machine or a hot phone, and all is measured now; below, it
+    is left as it was, so that a resumed search sees the same costs.
     """
 
     def __init__(
@@ -56,17 +57,20 @@ class CostTable:
         prober: Prober,
         store: LayerStore | None = None,
         max_probes: int = MAX_PROBES,
+        *,
+        believe: bool = False,
     ) -> None:
         self._axes = _grids(coupling, menus, max_probes)
         keys = {layer: _keys(layer, *self._axes[layer]) for layer in coupling.layers}
         wanted = sorted({key for grid in keys.values() for key in grid}, key=repr)
         known = dict(store.get(wanted)) if store is not None else {}
         missing = [key for key in wanted if key not in known]
-        fresh = _timed(prober, [*missing, *_spots(known)])
-        self.drift = _drift(known, fresh)
+        timed = _timed(prober, missing if believe else [*missing, *_spots(known)])
+        self.drift = _drift(known, timed)
         if self.drift is not None and self.drift > DRIFT:
             missing = wanted
-            fresh |= _timed(prober, [key for key in wanted if key not in fresh])
+            timed |= _timed(prober, [key for key in wanted if key not in timed])
+        fresh = {key: timed[key] for key in missing}
         if store is not None and fresh:
             store.put(fresh)
         self.probed, self.reused = len(missing), len(wanted) - len(missing)
