@@ -44,10 +44,10 @@ class LayerStore(Protocol):
 class CostTable:
     """Milliseconds of every layer of a network at every width on its menus; "measured" at the grid points only.
 
-    `probed` counts the layers measured now, `reused` those that the store already knew. Unless `believe` is set, a few of
-    these are timed again: `drift` is the typical factor between then and now (1.0: none; None: nothing was compared).
-    Above `DRIFT` the store tells of other conditions, a busy machine or a hot phone, and all is measured now; below, it
-    is left as it was, so that a resumed search sees the same costs.
+    `probed` counts the layers measured now, `reused` those that the store already knew. Unless `believe` is set, a few
+    of these are timed again: `drift` is the typical factor between then and now (1.0: none; None: nothing was
+    compared). Above `DRIFT` the store tells of other conditions, a busy machine or a hot phone, and all is measured
+    now; below, it is left as it was, so that a resumed search sees the same costs.
     """
 
     def __init__(

@@ -10,6 +10,8 @@ from edgeprune.search.costs import Counts, LayerCost, Menus
 from edgeprune.search.predictor import Predictor
 from edgeprune.search.problem import Row
 
+TWO_SIDED_95 = 1.96  # standard errors from the middle of a 95 % interval to its end
+
 
 class Limit(Protocol):
     """One budget. `budget` and `predict` are in the unit that `name` ends with."""
@@ -81,9 +83,10 @@ class Latency:
             part.predictor.aim(part.budget)
 
     def observe(self, counts: Counts, measured: Measured) -> None:
-        """Let the predictors learn what was measured."""
+        """Let the predictors learn what was measured; the interval says how far to believe it."""
+        noise = (measured.upper / measured.ms - 1) / TWO_SIDED_95
         for part, ms in zip(self.parts, measured.each or (measured.ms,), strict=True):
-            part.predictor.observe(counts, ms)
+            part.predictor.observe(counts, ms, noise)
 
     def worst(self, each: Sequence[float]) -> float:
         """Milliseconds of each target as those of the one that uses most of its budget, scaled to the first's."""

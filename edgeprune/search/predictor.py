@@ -3,13 +3,15 @@
     ms = overhead + layers * sum(layer ms of the cost table) + elements * sum(output elements of layers)
 
 The three coefficients start from a prior (the table explains most, element-wise ops and overhead the rest) and are
-fitted by ridge regression on relative errors, so that one measurement already moves them sensibly and twelve fix them.
+fitted by ridge regression on relative errors, none below zero, so that one measurement already moves them sensibly and
+twelve fix them.
 Networks near the target count most.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
 
 from edgeprune.graph import Coupling, Layer
 from edgeprune.search import costs
@@ -17,7 +19,7 @@ from edgeprune.search.cost_table import CostTable
 from edgeprune.search.costs import Counts, Menus
 from edgeprune.search.problem import Array, Row
 
-NOISE = 0.01  # relative error of a measured median
+NOISE = 0.01  # least relative error of a measured median
 DRIFT = 0.10  # further relative error of the model for a network e times faster or slower than the target
 
 
@@ -45,7 +47,7 @@ class Predictor:
         spread = np.array([0.05 + 0.15 * rest, 0.15, 0.05 + 0.3 * rest])
         unit = dense_ms / np.maximum(dense, 1e-12)
         self._prior, self._spread = means * unit, spread * unit
-        self._seen: list[tuple[Array, float]] = []
+        self._seen: list[tuple[Array, float, float]] = []
         self._theta = self._prior
         self.target_ms = dense_ms
         self.observe({}, dense_ms)
@@ -54,9 +56,9 @@ class Predictor:
         table = costs.total(self.coupling, self.table.ms, counts)
         return np.array([1.0, table, costs.total(self.coupling, costs.activations, counts)])
 
-    def observe(self, counts: Counts, ms: float) -> None:
-        """Learn that the network of these widths was measured at `ms`."""
-        self._seen.append((self._features(counts), ms))
+    def observe(self, counts: Counts, ms: float, noise: float = NOISE) -> None:
+        """Learn that the network of these widths was measured at `ms`, with a relative standard error of `noise`."""
+        self._seen.append((self._features(counts), ms, max(noise, NOISE)))
         self._fit()
 
     def aim(self, target_ms: float) -> None:
@@ -65,13 +67,12 @@ class Predictor:
         self._fit()
 
     def _fit(self) -> None:
-        features = np.array([x for x, _ in self._seen])
-        measured = np.array([ms for _, ms in self._seen])
-        sigma = (NOISE + DRIFT * np.abs(np.log(measured / self.target_ms))) * measured
+        features = np.array([x for x, _, _ in self._seen])
+        measured, noise = np.array([(ms, error) for _, ms, error in self._seen]).T
+        sigma = (noise + DRIFT * np.abs(np.log(measured / self.target_ms))) * measured
         matrix = np.vstack([features / sigma[:, None], np.diag(1 / self._spread)]) * self._spread
-        right = np.concatenate([(measured - features @ self._prior) / sigma, np.zeros(3)])
-        shift = np.linalg.lstsq(matrix, right, rcond=None)[0] * self._spread
-        self._theta = np.maximum(self._prior + shift, 0.0)
+        right = np.concatenate([measured / sigma, self._prior / self._spread])
+        self._theta = nnls(matrix, right)[0] * self._spread
 
     def predict(self, counts: Counts) -> float:
         """Predicted milliseconds at `counts` (group -> units kept; missing: dense)."""

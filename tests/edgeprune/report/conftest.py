@@ -38,7 +38,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright; not longer than for a file, since its event loop runs until it is closed."""
+    """Debian's Chromium, driven by Playwright; one for a file, since its event loop runs until it is closed."""
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
