@@ -33,7 +33,7 @@ test-all: .venv/installed debian native-if-possible
 	$(BIN)/python -m benchmarks.convert_zoo  # hours, resumable
 
 # Hours; every benchmark keeps its rows in build/bench and goes on after a kill.
-BENCHMARKS := speed solver zoo_speed reshape digits fashion budget baselines
+BENCHMARKS := speed solver zoo_speed reshape digits fashion budget baselines recipes
 bench: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
@@ -41,7 +41,6 @@ bench: .venv/installed debian
 bench-quick: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	$(BIN)/python -m benchmarks.speed
-	$(BIN)/python -m benchmarks.recipes  # hours, resumable
 	$(BIN)/python -m benchmarks.solver
 	$(BIN)/python -m benchmarks.digits --seeds 0
 	$(BIN)/python -m benchmarks.budget --models mobilenet_v2 --runtimes litert --budgets 50%
