@@ -1,5 +1,6 @@
 """What `edgeprune doctor` looks at: each thing is fine, or comes with what to do about it."""
 
+import os
 import shutil
 import xml.etree.ElementTree as xml
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from profilers.android.devices import ATTACH, Attached, attached
 from profilers.android.facts import Facts, read_facts
 from profilers.android.installed_app import InstalledApp, installed_app
 from profilers.android.native_runner import WHEELS
-from profilers.errors import DeviceError, ProfilerError, RuntimeNotInstalled
-from profilers.store import default_path
+from profilers.database import VARIABLE
+from profilers.errors import DeviceError, ProfilerError, RuntimeNotInstalled, StoreError
+from profilers.store import Store, default_path
 
 # "not": something that was asked for would fail. "absent": something that not everybody needs.
 State = Literal["ok", "not", "absent"]
@@ -29,6 +31,7 @@ EXTRAS = {
     "executorch": ("executorch",),
     "coreml": ("coremltools",),
     "onnx": ("onnx", "onnxscript", "onnxruntime", "onnx2torch", "onnxslim"),
+    "distributed": ("ray", "sqlalchemy", "psycopg"),
 }
 
 
@@ -46,6 +49,7 @@ def examine() -> Iterator[Finding]:
     """Everything, this machine first. Nothing is changed."""
     yield from _extras()
     yield _disk()
+    yield from _store()
     bundles = yield from _bundles()
     try:
         adb = Adb()
@@ -79,6 +83,16 @@ def _disk() -> Finding:
     free = min(shutil.disk_usage(folder).free for folder in (place, Path.cwd())) / 2**20
     state: State = "ok" if free > LEAST_FREE_MIB else "not"
     return Finding("disk", state, f"{free / 1024:.1f} GiB free", "" if state == "ok" else "Free some space.")
+
+
+def _store() -> Iterator[Finding]:
+    """A store of one's own is made when it is needed; a shared one is tried."""
+    if not os.environ.get(VARIABLE):
+        return
+    try:
+        yield Finding("store", "ok", Store().database.name)
+    except (StoreError, RuntimeNotInstalled) as error:
+        yield Finding("store", "not", error.message, error.cure)
 
 
 def _bundles() -> Any:

@@ -9,9 +9,15 @@ from typing import Any, get_args
 from profilers.layers import LayerKey
 from profilers.measurement import Kind, Measurement
 from profilers.statistics import latency
-from profilers.store import Store
+from profilers.store import ADD_COST, COLUMNS, Store, layer_text
 
 FORMAT = "edgeprune-measurements/1"
+_SAME = " AND ".join(f"{name} = :{name}" for name in ("sha256", "device", "runtime", "threads", "measurement"))
+ADD_IF_NEW = (
+    "INSERT INTO measurement (sha256, device, runtime, threads, measurement) "
+    "SELECT :sha256, :device, :runtime, :threads, :measurement "
+    f"WHERE NOT EXISTS (SELECT 1 FROM measurement WHERE {_SAME})"
+)
 
 
 class BadLine(Exception):
@@ -35,7 +41,7 @@ def dump(store: Store) -> Iterator[str]:
     """Every measurement, oldest first, and every layer cost, as lines."""
     with store.connection() as connection:
         measured = connection.execute("SELECT device, measurement FROM measurement ORDER BY id").fetchall()
-        layers = connection.execute("SELECT * FROM layer_cost").fetchall()
+        layers = connection.execute(f"SELECT {COLUMNS} FROM layer_cost").fetchall()
     for device, text in measured:
         yield _line({"format": FORMAT, "device": device, "measurement": json.loads(text)})
     for device, runtime, runtime_version, threads, layer, ms, n, when in layers:
@@ -50,36 +56,31 @@ def take_in(store: Store, lines: Sequence[str]) -> TakenIn:
     A layer cost that is there already stays: the machine's own measuring is nearer to its clock.
     """
     read = [_read(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    measurements = layers = 0
-    with store.connection() as connection:
-        for entry in read:
-            if "measurement" in entry:
-                found = Measurement.from_json(entry["measurement"])
-                device = found.device
-                key = (
-                    found.artifact_sha256,
-                    entry["device"],
-                    device.runtime,
-                    device.threads,
-                    json.dumps(found.to_json()),
-                )
-                done = connection.execute(
-                    "INSERT INTO measurement (sha256, device, runtime, threads, measurement) SELECT ?, ?, ?, ?, ? "
-                    "WHERE NOT EXISTS (SELECT 1 FROM measurement WHERE sha256 = ? AND device = ? AND runtime = ? "
-                    "AND threads = ? AND measurement = ?)",
-                    (*key, *key),
-                )
-                measurements += done.rowcount
-            else:
-                cost = entry["layer_cost"]
-                layer = json.dumps(LayerKey.from_json(cost["layer"]).to_json(), sort_keys=True, separators=(",", ":"))
-                where = (entry["device"], entry["runtime"], entry["runtime_version"], entry["threads"])
-                done = connection.execute(
-                    "INSERT OR IGNORE INTO layer_cost VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*where, layer, cost["ms"], cost["n"], cost["measured_at"]),
-                )
-                layers += done.rowcount
+    measured = [_measured_row(entry) for entry in read if "measurement" in entry]
+    costs = [_cost_row(entry) for entry in read if "measurement" not in entry]
+    costs.sort(key=lambda row: [str(row[name]) for name in COLUMNS.split(", ")[:5]])  # see LayerCosts.put
+    with store.connection(alone=True) as connection:
+        measurements = sum(connection.execute(ADD_IF_NEW, row).rowcount for row in measured)
+        layers = sum(connection.execute(f"{ADD_COST} NOTHING", row).rowcount for row in costs)
     return TakenIn(measurements, layers, len(read) - measurements - layers)
+
+
+def _measured_row(entry: dict[str, Any]) -> dict[str, Any]:
+    found = Measurement.from_json(entry["measurement"])
+    return {
+        "sha256": found.artifact_sha256,
+        "device": entry["device"],
+        "runtime": found.device.runtime,
+        "threads": found.device.threads,
+        "measurement": json.dumps(found.to_json()),
+    }
+
+
+def _cost_row(entry: dict[str, Any]) -> dict[str, Any]:
+    cost = entry["layer_cost"]
+    where = {name: entry[name] for name in ("device", "runtime", "runtime_version", "threads")}
+    layer = layer_text(LayerKey.from_json(cost["layer"]))
+    return {**where, "layer": layer, "ms": cost["ms"], "n": cost["n"], "measured_at": cost["measured_at"]}
 
 
 def listing(store: Store) -> list[dict[str, Any]]:

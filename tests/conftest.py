@@ -32,3 +32,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's store of measurements."""
     monkeypatch.setenv("EDGEPRUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EDGEPRUNE_STORE", raising=False)

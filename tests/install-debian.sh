@@ -2,7 +2,7 @@
 # Debian packages that some tests need. Installs them where it may; elsewhere names what is left out and the cure.
 set -u
 packages=(dataset-fashion-mnist chromium adb proot busybox-static qemu-user-static g++-aarch64-linux-gnu
-    aapt android-framework-res maven apksigner zipalign dexdump)
+    aapt android-framework-res maven apksigner zipalign dexdump postgresql)
 missing=()
 for package in "${packages[@]}"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")

@@ -1,8 +1,5 @@
 import json
 import sqlite3
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from profilers.statistics import latency
 from profilers.store import Store, default_path
 
 KEYS = [LayerKey("linear", n, 10) for n in range(1, 6)]
-ROOT = Path(__file__).parents[2]
 
 
 def measurement(sha256: str, samples: tuple[float, ...], threads: int = 1) -> Measurement:
@@ -74,7 +70,7 @@ def test_measurements_come_back_equal(tmp_path: Path) -> None:
 
 def test_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPRUNE_CACHE", str(tmp_path / "deep" / "cache"))
-    assert Store().path == default_path() == tmp_path / "deep" / "cache" / "measurements.sqlite"
+    assert Path(Store().database.name) == default_path() == tmp_path / "deep" / "cache" / "measurements.sqlite"
     assert default_path().is_file()
     monkeypatch.delenv("EDGEPRUNE_CACHE")
     assert default_path() == Path.home() / ".cache" / "edgeprune" / "measurements.sqlite"
@@ -114,34 +110,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot make") as caught:
         Store(tmp_path / "file" / "s.sqlite")
     assert "EDGEPRUNE_CACHE" in caught.value.cure
-
-
-def test_processes_write_at_once(tmp_path: Path) -> None:
-    program = textwrap.dedent("""
-        import sys
-        from profilers.layers import LayerKey
-        from profilers.store import Store
-        path, number = sys.argv[1], int(sys.argv[2])
-        costs = Store(path).layer_costs("dev", "litert", "2.3.0", 1)
-        for n in range(1, 21):
-            costs.put({LayerKey("linear", n, number + 1): float(number)})
-    """)
-    path = tmp_path / "s.sqlite"
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(path), str(n)], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
-        for n in range(6)
-    ]
-    for writer in writers:
-        _, said = writer.communicate(timeout=60)
-        assert writer.returncode == 0, said
-    found = (
-        Store(path)
-        .layer_costs("dev", "litert", "2.3.0", 1)
-        .get([LayerKey("linear", n, number + 1) for n in range(1, 21) for number in range(6)])
-    )
-    assert len(found) == 120
 
 
 def test_measurements_are_readable_json(tmp_path: Path) -> None:

@@ -93,6 +93,20 @@ def test_without_adb_and_runners_nothing_is_wrong_but_absent(
     assert "platform-tools" in found["adb"]["fix"]
 
 
+def test_a_shared_store_that_cannot_be_reached(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EDGEPRUNE_STORE", "postgresql://me:s3cret@127.0.0.1:1/base")
+    found = findings(cli, 3)["store"]
+    assert found["state"] == "not"
+    assert "127.0.0.1:1" in found["found"]
+    assert "EDGEPRUNE_STORE" in found["fix"]
+    failed = cli("measurements", "list", "--json")
+    assert failed.exit_code == 3
+    assert "s3cret" not in str(found) + failed.stdout + failed.stderr
+    monkeypatch.setenv("EDGEPRUNE_STORE", str(tmp_path / "own.sqlite"))
+    assert findings(cli, 0)["store"]["found"] == str(tmp_path / "own.sqlite")
+
+
 def test_measurements_move_to_another_machine_and_are_taken_once(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
