@@ -1,7 +1,7 @@
 """What commands other than `optimize` print as JSON: plans, pruned networks, cost tables, fronts of several runs."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edgeprune.result import SCHEMA_VERSION, Groups, Schema
 
@@ -53,6 +53,42 @@ class PruneResult(Schema):
     macs: dict[str, int]
     params: dict[str, int]
     proof: dict[str, float | None]
+
+
+class MaskedProperty(Schema):
+    """Something that a method's paper promises of its masks, and whether it holds in this network."""
+
+    what: str
+    holds: bool
+    found: str
+
+
+class MaskedResult(Schema):
+    """What `optimize --masked` prints and writes to masked.json: a network of the dense one's shape, with zeros in it.
+
+    No latency and no file size: nothing gets faster, and no budget is checked. `weights` and `layers` count those of
+    convolutions and linear layers. `facts` are what the method saw on its way.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    recipe: str
+    form: str
+    settings: dict[str, Any]
+    model: str
+    data: str
+    seed: int
+    weights: dict[str, int]
+    density: float
+    layers: dict[str, dict[str, int]]
+    properties: list[MaskedProperty]
+    facts: dict[str, Any]
+    epochs: int
+    primary_metric: str
+    dense: dict[str, float]
+    masked: dict[str, float]
+    split: str
+    seconds: float
+    notes: list[str]
 
 
 class TableLayer(Schema):

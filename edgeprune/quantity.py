@@ -87,3 +87,13 @@ def parse_limit(kind: Kind, text: str | float) -> Limit:
     if unit not in _UNITS[kind]:
         raise problem
     return Limit(kind, number * _UNITS[kind][unit], False, written)
+
+
+def parse_share(text: str | float) -> float:
+    """A share in (0, 1], written like 10% or 0.1. Raises UsageError."""
+    written = str(text).strip()
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(%?)", written)
+    value = float(match.group(1)) / (100 if match.group(2) else 1) if match else 0.0
+    if not 0 < value <= 1:
+        raise UsageError(f"{written!r} is no share of a whole.", "Write it like 10% or 0.1.")
+    return value

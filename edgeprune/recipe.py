@@ -56,7 +56,8 @@ class Recipe(_Part):
 
     `mapped`: what of the paper had to be changed to prune channels ("" if nothing). `needs`: what the method looks at
     while it prunes. `fused`: what it goes with. `uncertain`: what the sources do not say. `verdict`: how it does
-    against L1 with fine-tuning here, once that was measured.
+    against L1 with fine-tuning here, once that was measured. `masked`: the paper's own form, of single weights, if it
+    has one (`--masked`).
     """
 
     name: str
@@ -74,8 +75,9 @@ class Recipe(_Part):
     published: tuple[Published, ...] = ()
     uncertain: tuple[str, ...] = ()
     verdict: str = ""
+    masked: Choice | None = None
 
-    @field_validator("score", "allocate", "schedule", "recover", mode="before")
+    @field_validator("score", "allocate", "schedule", "recover", "masked", mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
@@ -90,6 +92,11 @@ def recipe_names() -> tuple[str, ...]:
     """All recipes that ship with EdgePrune."""
     folder = resources.files("edgeprune") / "recipes"
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def masked_recipes() -> tuple[str, ...]:
+    """Those that define a masked form, of single weights."""
+    return tuple(name for name in recipe_names() if _read(name).masked is not None)
 
 
 def load_recipe(

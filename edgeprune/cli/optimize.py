@@ -27,6 +27,10 @@ On the attached phone, and the finished run's networks in the demo app there:
 
   edgeprune optimize --config edgeprune.yaml --target android --latency 20ms --install
 
+The method as its paper has it, single weights masked (nothing gets faster, no budget is checked):
+
+  edgeprune optimize --config edgeprune.yaml --recipe granet --masked --density 10%
+
 A slimmer Core ML package (nothing is measured off a phone):
 
   edgeprune optimize --target ios --macs 50% --formats coreml
@@ -225,6 +229,14 @@ def optimize(
     plan: Annotated[
         bool, option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
     ] = False,
+    masked: Annotated[
+        bool,
+        option("--masked", help="Instead: the recipe's own form with single weights masked; no speed.", panel=_HOW),
+    ] = False,
+    density: Annotated[
+        str | None,
+        option("--density", help="With --masked: weights that stay, e.g. 10%.", panel=_HOW, metavar="SHARE"),
+    ] = None,
     install: Annotated[
         bool, option("--install", help="Then the demo app with the run's networks, on the phone.", panel=_OUT)
     ] = False,
@@ -247,10 +259,20 @@ def optimize(
 
     with reported(json, resumable=not plan):
         given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v != []}
-        _run(given, config, output, resume, plan, install, json)
+        if masked or density is not None:
+            from edgeprune.cli.masked import run_masked
+
+            run_masked(given, config or _default_file(), output, masked, density, resume or plan or install, json)
+        else:
+            _run(given, config or _default_file(), output, resume, plan, install, json)
 
 
-_NOT_SETTINGS = {"config", "output", "resume", "plan", "install", "json"}
+_NOT_SETTINGS = {"config", "output", "resume", "plan", "install", "json", "masked", "density"}
+
+
+def _default_file() -> Path | None:
+    file = Path("edgeprune.yaml")
+    return file if file.is_file() else None
 
 
 def _run(
@@ -265,8 +287,7 @@ def _run(
     from edgeprune.config import each_budget, make_settings
     from edgeprune.errors import UsageError
 
-    default = Path("edgeprune.yaml")
-    config = make_settings(settings, config_file or (default if default.is_file() else None))
+    config = make_settings(settings, config_file)
 
     from edgeprune.cli.deliver import deliver, show
     from edgeprune.cli.progress import make_progress

@@ -4,7 +4,7 @@ What is masked does not act in the forward pass, gets no update and no momentum,
 the others at every update and may come back as it was.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -141,13 +141,13 @@ class ChannelMasks(Masks):
 
 
 class WeightMasks(Masks):
-    """Masks of single weights, of the parameter's shape: those of convolutions and linear layers."""
+    """Masks of single weights, of the parameter's shape: those of convolutions and linear layers but `without`."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, without: Sequence[str] = ()) -> None:
         weights = {
             f"{path}.weight".lstrip("."): module.weight
             for path, module in network.named_modules()
-            if type(module) in _IN_AXIS and isinstance(module.weight, Tensor)
+            if type(module) in _IN_AXIS and isinstance(module.weight, Tensor) and path not in without
         }
         super().__init__(network, {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
 

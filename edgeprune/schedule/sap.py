@@ -12,7 +12,7 @@ from edgeprune.allocate.pq_index import adaptive_prune, pq_index
 from edgeprune.errors import UsageError
 from edgeprune.recover.finetune import Epoch
 from edgeprune.recover.work import Length, Start, Work
-from edgeprune.schedule.masks import Alive, ChannelMasks, strongest
+from edgeprune.schedule.masks import Alive, ChannelMasks, Masks, strongest
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _legal(work: Work, scores: dict[str, Tensor], alive: Alive) -> Alive:
 class Held:
     """Masks that stay as they are while a network trains."""
 
-    def __init__(self, masks: ChannelMasks) -> None:
+    def __init__(self, masks: Masks) -> None:
         self.masks = masks
 
     def before_step(self, step: int) -> None:

@@ -14,12 +14,32 @@ def prune_to(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[st
     return {name: strongest(score, counts[name]) for name, score in scores.items()}
 
 
-def prune_globally(scores: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
-    """Of all layers together, the strongest round(density * n) stay alive (methods.md sections 6 and 8)."""
+def prune_globally(scores: Mapping[str, Tensor], density: float, minimum: float = 0.0) -> dict[str, Tensor]:
+    """Of all layers together, the strongest round(density * n) stay alive (methods.md sections 6 and 8).
+
+    `minimum`: no layer keeps less than this percentage of all weights; then each is pruned by its own share.
+    """
+    if minimum > 0:
+        return prune_to(scores, _counts_with_minimum(scores, density, minimum))
     flat = torch.cat([score.flatten() for score in scores.values()])
     mask = strongest(flat, round(density * flat.numel()))
     parts = torch.split(mask, [score.numel() for score in scores.values()])
     return {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
+
+
+def _counts_with_minimum(scores: Mapping[str, Tensor], density: float, minimum: float) -> dict[str, int]:
+    """Weights that every layer keeps: those of the global ranking, with the floor; round(density * n) in all."""
+    sizes = {name: score.numel() for name, score in scores.items()}
+    plain = {name: 1 - float(mask.double().mean()) for name, mask in prune_globally(scores, density).items()}
+    whole = sum(sizes.values())
+    goal = round(density * whole)
+    shares = with_minimum(sizes, plain, 1 - goal / whole, minimum)
+    exact = {name: (1 - shares[name]) * size for name, size in sizes.items()}
+    counts = {name: int(value + 1e-6) for name, value in exact.items()}
+    by_remainder = sorted(sizes, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: goal - sum(counts.values())]:
+        counts[name] += 1
+    return counts
 
 
 def regenerate(

@@ -9,7 +9,8 @@ from torch import nn
 
 from edgeprune.recover.finetune import finetune
 from edgeprune.schedule.cubic import cubic
-from edgeprune.schedule.masked import Masked, MaskedTraining, sap_rounds
+from edgeprune.schedule.masked import Masked, MaskedTraining
+from edgeprune.schedule.masked_forms import Rounds, sap_rounds
 from edgeprune.schedule.sap import Held
 from edgeprune.sources.batches import loaders
 from edgeprune.task import Classification
@@ -66,7 +67,7 @@ def test_the_pq_index_falls_while_a_network_is_compressible(digits) -> None:
             assert torch.equal(network.get_parameter(name)[mask], start[name][mask]), "survivors start where they began"
         finetune(network, train, val, Classification(10), epochs=8, lr=0.1, companion=Held(masks), since=8)
 
-    found = sap_rounds(network, fit, 6)
+    _, found = sap_rounds(network, fit, Rounds(6))
     index, densities = zip(*found, strict=True)
     assert list(index[:5]) == sorted(index[:5], reverse=True)
     assert index[-1] < 0.5 * index[0]

@@ -1,0 +1,46 @@
+"""`edgeprune optimize --masked`: the recipe's own form, single weights masked, instead of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def run_masked(
+    settings: dict[str, Any],
+    config_file: Path | None,
+    output: Path | None,
+    masked: bool,
+    density: str | None,
+    more: bool,
+    as_json: bool,
+) -> None:
+    """Train the masked form and show it; `more`: something was asked for that it cannot do. Exit code 1 if a promise of
+    the method does not hold: that is a defect of ours.
+    """
+    from edgeprune.cli.deliver import show
+    from edgeprune.cli.progress import make_progress
+    from edgeprune.config import make_settings
+    from edgeprune.errors import UsageError
+    from edgeprune.quantity import parse_share
+
+    if not masked:
+        raise UsageError("--density is a share of single weights.", "Add --masked, or give a budget instead.")
+    if more:
+        raise UsageError("--masked goes with no --resume, --plan or --install.", "Leave it out.")
+    budgets = dict.fromkeys(("latency", "memory", "file_size", "macs", "max_drop", "pareto"))
+    for name in budgets:
+        if settings.get(name) is not None:
+            cure = "Leave it out, or leave out --masked: then channels go, and the clock is asked."
+            raise UsageError(f"--masked checks no budget, and there is --{name.replace('_', '-')}.", cure)
+    config = make_settings(settings, config_file)
+    config = config.model_copy(update=budgets)  # those of a settings file are of its other runs
+    share = None if density is None else parse_share(density)
+    from edgeprune.pipeline.masked import masked_config
+    from edgeprune.report.masked import render_masked
+
+    with make_progress() as progress:
+        result = masked_config(config, share, output, progress)
+    show(result, render_masked, as_json)
+    if not all(entry.holds for entry in result.properties):
+        raise typer.Exit(1)
