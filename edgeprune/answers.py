@@ -43,6 +43,33 @@ class Plan(Schema):
     kind: Literal["measured", "emulated"] = "measured"
 
 
+class DryRun(Schema):
+    """What `optimize --dry-run` prints: what the run would do. Nothing was trained, measured or written.
+
+    `images`: of each split that there is, None for a DataLoader. `targets`: the machines that were found, in words.
+    `latencies`: the budgets of a front's runs (several `--latency`). `done`: finished stages that --resume would not
+    repeat.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    model: str
+    macs: int
+    params: int
+    groups: int
+    data: str
+    input_shape: list[int]
+    classes: int
+    images: dict[str, int | None]
+    targets: list[str]
+    budget: str
+    latencies: list[str]
+    recipe: str
+    stages: list[str]
+    output: str
+    done: list[str]
+    seed: int
+
+
 class PruneResult(Schema):
     """What `edgeprune prune` prints: no accuracy, no latency, for nothing is trained or measured."""
 

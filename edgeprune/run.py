@@ -54,7 +54,7 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             lock = _lock(path / ".lock")
         if lock is None:
-            raise UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.")
+            raise cls._busy(path)
         run = cls(path, lock, created, there)
         try:
             with disk_trouble(path):
@@ -80,6 +80,22 @@ class Run:
             reason = "no permission to write there" if there.is_dir() else f"{there} is a file"
             raise EnvironmentProblem(f"{path} cannot be written: {reason}.", "Choose another folder with -o.")
 
+    @classmethod
+    def check(cls, path: Path, config: Config, recipe: Recipe, *, resume: bool) -> list[str]:
+        """The stages that are finished there. Raises what `open` and `keep_method` would; nothing is made."""
+        cls.check_place(path)
+        if not path.exists() or _empty(path):
+            return []
+        cls._check_resumable(path, config, resume)
+        if _held(path / ".lock"):
+            raise cls._busy(path)
+        cls._check_method(path, recipe)
+        return sorted(file.stem for file in (path / "state").glob("*.json"))
+
+    @staticmethod
+    def _busy(path: Path) -> UsageError:
+        return UsageError(f"Another edgeprune works in {path}.", "Wait for it, or choose another -o.")
+
     @staticmethod
     def _check_resumable(path: Path, config: Config, resume: bool) -> None:
         settings = path / "config.yaml"
@@ -103,13 +119,18 @@ class Run:
 
     def keep_method(self, recipe: Recipe) -> None:
         """Keep the recipe's axes in recipe.json. Raises UsageError if the run has others: a recipe file was changed."""
-        file, axes = self.path / "recipe.json", recipe.axes()
+        file = self.path / "recipe.json"
         if not file.exists():
-            write_json(file, axes)
-        before = json.loads(file.read_text(encoding="utf-8"))
+            write_json(file, recipe.axes())
+        self._check_method(self.path, recipe)
+
+    @staticmethod
+    def _check_method(path: Path, recipe: Recipe) -> None:
+        file, axes = path / "recipe.json", recipe.axes()
+        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else axes
         changed = [axis for axis in axes if before.get(axis) != axes[axis]]
         if changed:
-            told = f"The recipe was changed since {self.path} was started: {', '.join(changed)}."
+            told = f"The recipe was changed since {path} was started: {', '.join(changed)}."
             raise UsageError(told, "Put it back (recipe.json there has what it was), or choose another -o.")
 
     def done(self, stage: str) -> Any | None:
@@ -186,6 +207,20 @@ def _lock(path: Path) -> IO[str] | None:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()  # its owner removed it between our opening and our locking
+
+
+def _held(path: Path) -> bool:
+    """Whether another process holds the lock; the file is left as it is."""
+    try:
+        file = path.open("r")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def default_path(config: Config, resume: bool, question: str = "") -> Path:

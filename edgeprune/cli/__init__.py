@@ -4,11 +4,13 @@ import sys
 
 import typer
 
+from edgeprune.cli import completion_bash
 from edgeprune.cli.app import app as app_commands
 from edgeprune.cli.check import EPILOG as CHECK_EPILOG
 from edgeprune.cli.check import check
 from edgeprune.cli.compare import EPILOG as COMPARE_EPILOG
 from edgeprune.cli.compare import compare
+from edgeprune.cli.completion import attach
 from edgeprune.cli.convert import EPILOG as CONVERT_EPILOG
 from edgeprune.cli.convert import convert
 from edgeprune.cli.devices import EPILOG as DEVICES_EPILOG
@@ -56,6 +58,7 @@ app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.add_typer(measurements_commands, name="measurements")
 app.add_typer(app_commands, name="app")
 app.add_typer(table_commands, name="table")
+attach(app)
 
 
 def _version(asked: bool) -> None:
@@ -76,6 +79,8 @@ def _top(
 
 def main() -> None:
     """Entry point of the `edgeprune` program."""
+    if completion_bash.asked():
+        completion_bash.complete(app)
     if "--json" not in sys.argv[1:]:
         app()
     try:

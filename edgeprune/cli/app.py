@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.options import option
+from edgeprune.cli.options import Quiet, option
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -56,13 +56,14 @@ def build(
     executorch: ExecuTorch = False,
     keystore: Keystore = None,
     key_alias: Alias = "edgeprune",
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Build and sign the APK, and look into it."""
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        _show(_build(runs or [], output, executorch, keystore, key_alias), json)
+        _show(_build(runs or [], output, executorch, keystore, key_alias, quiet), json)
 
 
 @app.command(epilog=EPILOG)
@@ -73,13 +74,14 @@ def install(
     keystore: Keystore = None,
     key_alias: Alias = "edgeprune",
     serial: Serial = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Build the app and install it on the attached phone."""
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        phones, facts = _install(runs or [], output, executorch, keystore, key_alias, serial or [])
+        phones, facts = _install(runs or [], output, executorch, keystore, key_alias, serial or [], quiet)
         _show(facts, json, installed=[phone.serial for phone in phones])
 
 
@@ -91,6 +93,7 @@ def run(
     keystore: Keystore = None,
     key_alias: Alias = "edgeprune",
     serial: Serial = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Start the app on the attached phone; with a run, build and install it first."""
@@ -102,7 +105,7 @@ def run(
 
         serials = serial or []
         if runs:
-            phones, facts = _install(runs, output, executorch, keystore, key_alias, serials)
+            phones, facts = _install(runs, output, executorch, keystore, key_alias, serials, quiet)
         else:
             phones, facts = open_phones(serials), None
         for phone in phones:
@@ -111,13 +114,19 @@ def run(
 
 
 def _install(
-    runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str, serials: list[str]
+    runs: list[Path],
+    output: Path | None,
+    executorch: bool,
+    keystore: Path | None,
+    alias: str,
+    serials: list[str],
+    quiet: bool,
 ) -> tuple[list[Any], Any]:
     from edgeprune.apk.device import install as install_apk
     from profilers.android.devices import open_phones
 
     phones = open_phones(serials)  # before the build: a missing cable is told at once
-    facts = _build(runs, output, executorch, keystore, alias)
+    facts = _build(runs, output, executorch, keystore, alias, quiet)
     for phone in phones:
         install_apk(phone, facts.path)
     return phones, facts
@@ -136,12 +145,14 @@ def _show(facts: Any, as_json: bool, **phones: list[str]) -> None:
         typer.echo(f"{done} on {', '.join(serials)}")
 
 
-def _build(runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str) -> Any:
+def _build(
+    runs: list[Path], output: Path | None, executorch: bool, keystore: Path | None, alias: str, quiet: bool
+) -> Any:
     from edgeprune.apk.ship import build as build_app
     from edgeprune.apk.sign import debug_key, release_key
     from edgeprune.cli.progress import make_progress
 
-    with make_progress() as progress:
+    with make_progress(quiet) as progress:
         key = release_key(keystore, alias) if keystore else debug_key()
         target = output or (runs[0] if runs else Path()) / "app.apk"
         return build_app(runs, target, key, progress, executorch=executorch)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.options import option
+from edgeprune.cli.options import Quiet, option
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -39,6 +39,7 @@ def check(
     accuracy: Annotated[
         bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the file on the run's test data.")
     ] = True,
+    quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Measure the files of a finished run again, and fail if they no longer meet the budget or the accuracy."""
@@ -46,19 +47,19 @@ def check(
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        passed = _run(run, changes, drop, accuracy, json)
+        passed = _run(run, changes, drop, accuracy, quiet, json)
     if not passed:
         raise typer.Exit(4)
 
 
-def _run(run: Path, changes: dict[str, Any], drop: float, accuracy: bool, as_json: bool) -> bool:
+def _run(run: Path, changes: dict[str, Any], drop: float, accuracy: bool, quiet: bool, as_json: bool) -> bool:
     from rich.console import Console
     from rich.text import Text
 
     from edgeprune.cli.progress import make_progress
     from edgeprune.profiling.check import check_run
 
-    with make_progress() as progress:
+    with make_progress(quiet) as progress:
         found = check_run(run, changes, progress, drop=drop, accuracy=accuracy)
     if as_json:
         import json

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from edgeprune.cli.options import Quiet
+
 EPILOG = """[bold]Examples[/bold]
 
 Two recipes at one budget, as a page to look at:
@@ -27,16 +29,17 @@ def compare(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The page: one file, no network.", metavar="FILE")
     ] = Path("compare.html"),
+    quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout, no table and no page.")] = False,
 ) -> None:
     """Compare runs: accuracy, latency, memory, size, robustness to corruptions, and the geometry of features."""
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        _run(runs, images, output, json)
+        _run(runs, images, output, quiet, json)
 
 
-def _run(runs: list[Path], images: int, output: Path, as_json: bool) -> None:
+def _run(runs: list[Path], images: int, output: Path, quiet: bool, as_json: bool) -> None:
     import json
 
     from rich.console import Console
@@ -46,7 +49,7 @@ def _run(runs: list[Path], images: int, output: Path, as_json: bool) -> None:
     from edgeprune.report.compare import render
     from edgeprune.report.compare_html import write_page
 
-    with make_progress() as progress:
+    with make_progress(quiet) as progress:
         found = compare_runs(runs, progress, images=images)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeprune.cli.options import option
+from edgeprune.cli.options import option, quiet_option
 
 if TYPE_CHECKING:
     from edgeprune.errors import EdgePruneError
@@ -108,6 +108,7 @@ def convert(
         int | None, option("--jobs", help="Formats at a time (default: one a core).", panel=_OUT, metavar="N")
     ] = None,
     fresh: Annotated[bool, option("--fresh", help="Convert again, whatever is remembered.", panel=_OUT)] = False,
+    quiet: Annotated[bool, quiet_option(_OUT)] = False,
     json: Annotated[
         bool, option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
     ] = False,
@@ -134,7 +135,7 @@ def convert(
             "calibration": calibration,
             "check": check,
         }
-        _run(model, to, quantize, output, name, jobs, fresh, json, settings)
+        _run(model, to, quantize, output, name, jobs, fresh, quiet, json, settings)
 
 
 def _numbers(text: str | None, kind: Any, option: str) -> tuple[Any, ...] | None:
@@ -163,6 +164,7 @@ def _run(
     name: str | None,
     jobs: int | None,
     fresh: bool,
+    quiet: bool,
     as_json: bool,
     settings: dict[str, Any],
 ) -> None:
@@ -177,7 +179,7 @@ def _run(
     for request in requests:
         check_request(request)
     jobs = jobs or min(len(requests), os.cpu_count() or 1)
-    with make_progress() as progress:
+    with make_progress(quiet) as progress:
         outcomes = convert_all(requests, output / "convert.log", jobs, not fresh, progress)
     by_format = {request.format: outcome for request, outcome in zip(requests, outcomes, strict=True)}
     if not as_json:

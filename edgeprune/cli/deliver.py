@@ -8,20 +8,25 @@ import typer
 
 
 def deliver(
-    found: Any, render: Callable[[Any], Any], as_json: bool, serials: list[str], to_install: list[Path]
+    found: Any,
+    render: Callable[[Any], Any],
+    as_json: bool,
+    serials: list[str],
+    to_install: list[Path],
+    quiet: bool = False,
 ) -> None:
     """Show what was found (`render` makes a table of it), bring these runs to the phones, end with both exit codes."""
     if not as_json:
         show(found, render, as_json)
     if to_install:
-        _install(found, as_json, serials, to_install)
+        _install(found, as_json, serials, to_install, quiet)
     if as_json:
         show(found, render, as_json)
     if not found.met:
         raise typer.Exit(4)
 
 
-def _install(found: Any, as_json: bool, serials: list[str], runs: list[Path]) -> None:
+def _install(found: Any, as_json: bool, serials: list[str], runs: list[Path], quiet: bool) -> None:
     """The app on the phones. A failure leaves the finished runs as they are, and says how to go on."""
     import shlex
 
@@ -31,7 +36,7 @@ def _install(found: Any, as_json: bool, serials: list[str], runs: list[Path]) ->
     from edgeprune.errors import explain
 
     try:
-        with make_progress() as progress:
+        with make_progress(quiet) as progress:
             folder = runs[0] if len(runs) == 1 else runs[0].parent
             facts = ship(runs, folder / "app.apk", serials, progress)
             progress.note(f"the app is on the phone: {facts.path}, {facts.size_bytes / 1e6:.1f} MB")

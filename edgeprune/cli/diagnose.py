@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeprune.cli.options import Quiet
+
 if TYPE_CHECKING:
     from edgeprune.pipeline.diagnose import Diagnosis
 
@@ -36,22 +38,25 @@ def diagnose(
     rho: Annotated[
         list[float] | None, typer.Option("--rho", help="SAM's radius; may be repeated. 0: plain training.", metavar="R")
     ] = None,
+    quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Recover a run's slim network twice and tell from the two whether to train the dense one longer or shorter."""
     from edgeprune.cli.failure import reported
 
     with reported(json):
-        _run(run, epochs, checkpoint or [], tuple(rho or (0.0,)), json)
+        _run(run, epochs, checkpoint or [], tuple(rho or (0.0,)), quiet, json)
 
 
-def _run(run: Path, epochs: int | None, checkpoints: list[Path], rhos: tuple[float, ...], as_json: bool) -> None:
+def _run(
+    run: Path, epochs: int | None, checkpoints: list[Path], rhos: tuple[float, ...], quiet: bool, as_json: bool
+) -> None:
     import json
 
     from edgeprune.cli.progress import make_progress
     from edgeprune.pipeline.diagnose import diagnose as diagnose_run
 
-    with make_progress() as progress:
+    with make_progress(quiet) as progress:
         found = diagnose_run(run, progress, epochs=epochs, checkpoints=checkpoints, rhos=rhos)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))

@@ -5,18 +5,18 @@ from typing import Any
 
 import typer
 
+from edgeprune.cli.carry_out import Asked
+
 
 def run_masked(
     settings: dict[str, Any],
     config_file: Path | None,
-    output: Path | None,
     masked: bool,
     density: str | None,
-    more: bool,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
-    """Train the masked form and show it; `more`: something was asked for that it cannot do. Exit code 1 if a promise of
-    the method does not hold: that is a defect of ours.
+    """Train the masked form and show it. Exit code 1 if a promise of the method does not hold: that is a defect of
+    ours. Raises UsageError for what it cannot do.
     """
     from edgeprune.cli.deliver import show
     from edgeprune.cli.progress import make_progress
@@ -26,8 +26,8 @@ def run_masked(
 
     if not masked:
         raise UsageError("--density is a share of single weights.", "Add --masked, or give a budget instead.")
-    if more:
-        raise UsageError("--masked goes with no --resume, --plan or --install.", "Leave it out.")
+    if asked.resume or asked.plan or asked.install or asked.dry_run:
+        raise UsageError("--masked goes with no --resume, --plan, --install or --dry-run.", "Leave it out.")
     budgets = dict.fromkeys(("latency", "memory", "file_size", "macs", "max_drop", "pareto"))
     for name in budgets:
         if settings.get(name) is not None:
@@ -39,8 +39,8 @@ def run_masked(
     from edgeprune.pipeline.masked import masked_config
     from edgeprune.report.masked import render_masked
 
-    with make_progress() as progress:
-        result = masked_config(config, share, output, progress)
-    show(result, render_masked, as_json)
+    with make_progress(asked.quiet) as progress:
+        result = masked_config(config, share, asked.output, progress)
+    show(result, render_masked, asked.as_json)
     if not all(entry.holds for entry in result.properties):
         raise typer.Exit(1)

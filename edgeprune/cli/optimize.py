@@ -1,9 +1,9 @@
 """`edgeprune optimize`: a trained CNN and a budget in, the network that meets it out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from edgeprune.cli.options import option
+from edgeprune.cli.options import option, quiet_option
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -22,6 +22,10 @@ The fastest network that loses at most one point of accuracy (up to four runs):
 What is in reach, in a minute, without training:
 
   edgeprune optimize --config edgeprune.yaml --latency 30% --plan
+
+What would be done, in seconds: everything is checked, nothing is measured or written:
+
+  edgeprune optimize --config edgeprune.yaml --latency 30% --dry-run
 
 On the attached phone, and the finished run's networks in the demo app there:
 
@@ -226,6 +230,9 @@ def optimize(
         option("-o", "--output", help="Run directory (default runs/MODEL-TARGET-BUDGET).", panel=_OUT, metavar="DIR"),
     ] = None,
     resume: Annotated[bool, option("--resume", help="Finish an interrupted run.", panel=_OUT)] = False,
+    dry_run: Annotated[
+        bool, option("--dry-run", help="Check everything, tell what would be done, write nothing.", panel=_OUT)
+    ] = False,
     plan: Annotated[
         bool, option("--plan", help="Stop before training: what is in reach, where the milliseconds go.", panel=_OUT)
     ] = False,
@@ -249,82 +256,33 @@ def optimize(
             metavar="FILE",
         ),
     ] = None,
+    quiet: Annotated[bool, quiet_option(_OUT)] = False,
     json: Annotated[
         bool, option("--json", help="Result as JSON on stdout, everything else on stderr.", panel=_OUT)
     ] = False,
 ) -> None:
     """Return the most accurate slimmer network that meets the budget, measured on the target."""
     settings = {name: value for name, value in locals().items() if name not in _NOT_SETTINGS}
+    from edgeprune.cli.carry_out import Asked, carry_out
     from edgeprune.cli.failure import reported
 
-    with reported(json, resumable=not plan):
+    with reported(json, resumable=not (plan or dry_run)):
         given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v != []}
+        asked = Asked(output, resume, dry_run, plan, install, quiet, json)
+        file = config or _default_file()
         if masked or density is not None:
             from edgeprune.cli.masked import run_masked
 
-            run_masked(given, config or _default_file(), output, masked, density, resume or plan or install, json)
+            run_masked(given, file, masked, density, asked)
         else:
-            _run(given, config or _default_file(), output, resume, plan, install, json)
+            carry_out(given, file, asked)
 
 
-_NOT_SETTINGS = {"config", "output", "resume", "plan", "install", "json", "masked", "density"}
+_NOT_SETTINGS = {
+    "config", "output", "resume", "dry_run", "plan", "install", "quiet", "json", "masked", "density"
+}  # fmt: skip
 
 
 def _default_file() -> Path | None:
     file = Path("edgeprune.yaml")
     return file if file.is_file() else None
-
-
-def _run(
-    settings: dict[str, Any],
-    config_file: Path | None,
-    output: Path | None,
-    resume: bool,
-    plan: bool,
-    install: bool,
-    as_json: bool,
-) -> None:
-    from edgeprune.config import each_budget, make_settings
-    from edgeprune.errors import UsageError
-
-    config = make_settings(settings, config_file)
-
-    from edgeprune.cli.deliver import deliver, show
-    from edgeprune.cli.progress import make_progress
-    from edgeprune.preflight import check
-
-    if install:
-        from edgeprune.apk.ship import check_shippable
-
-        if plan:
-            raise UsageError("--plan ends before there is anything to --install.", "Leave one of them out.")
-        check_shippable(config)
-    several = each_budget(config)
-    for one in several:
-        check(one)
-    if len(several) > 1 or config.max_drop is not None or config.pareto is not None:
-        if plan:
-            raise UsageError("--plan looks at one budget.", "Give one --latency.")
-        from edgeprune.pipeline.fastest import optimize_fastest
-        from edgeprune.pipeline.front import optimize_front, optimize_pareto
-        from edgeprune.report.front import render_front
-
-        make_front = optimize_front if len(several) > 1 else optimize_pareto if config.pareto else optimize_fastest
-        with make_progress() as progress:
-            front = make_front(config, output, resume=resume, progress=progress)
-        deliver(front, render_front, as_json, config.serial, front.delivered() if install else [])
-        return
-    if plan:
-        from edgeprune.pipeline.plan import plan_config
-        from edgeprune.report.plan import render_plan
-
-        with make_progress() as progress:
-            found = plan_config(config, progress)
-        show(found, render_plan, as_json)
-        return
-    from edgeprune.pipeline.optimize import optimize_config
-    from edgeprune.report.terminal import render
-
-    with make_progress() as progress:
-        result = optimize_config(config, output, resume=resume, progress=progress)
-    deliver(result, render, as_json, config.serial, [result.path] if install and result.path else [])

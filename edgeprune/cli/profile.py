@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.options import option
+from edgeprune.cli.options import option, quiet_option
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -74,6 +74,7 @@ def profile(
     output: Annotated[
         Path | None, option("-o", "--output", help="Folder for --target ios (bench_ios).", panel=_OUT, metavar="DIR")
     ] = None,
+    quiet: Annotated[bool, quiet_option(_OUT)] = False,
     json: Annotated[bool, option("--json", help="Everything, samples too, as JSON on stdout.", panel=_OUT)] = False,
 ) -> None:
     """Measure latency and memory of converted files: fresh processes, in turns, every sample kept."""
@@ -89,10 +90,12 @@ def _run(given: dict[str, Any]) -> None:
     from edgeprune.profiling.order import Order
     from edgeprune.profiling.subjects import read_subjects
 
-    order = Order.read(**{key: value for key, value in given.items() if key not in ("files", "runtime", "json")})
+    order = Order.read(
+        **{key: value for key, value in given.items() if key not in ("files", "runtime", "quiet", "json")}
+    )
     _check_there(given["files"])
     subjects = read_subjects(given["files"], given["runtime"], apple=order.target == "mac")
-    with make_progress() as progress:
+    with make_progress(given["quiet"]) as progress:
         found = order.carry_out(subjects, progress)
     if given["json"]:
         import json
@@ -112,7 +115,7 @@ def _write(given: dict[str, Any]) -> None:
     from edgeprune.profiling.ios import SCRIPT, write_bench
     from edgeprune.profiling.subjects import read_subjects
 
-    meant = {"files", "target", "output", "json"}
+    meant = {"files", "target", "output", "quiet", "json"}
     defaults = {"runner": "native", "delegate": "cpu", "threads": "1", "wait": "10min"}
     extra = [key for key, value in given.items() if key not in meant and value and value != defaults.get(key)]
     if extra:

@@ -91,9 +91,29 @@ class _PlainProgress:
         self._console.print(text, highlight=False, markup=False)
 
 
+class _NoProgress:
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def stage(self, title: str) -> None:
+        del title
+        self._check()
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        del done, total, text
+        self._check()
+
+    def note(self, text: str) -> None:
+        del text
+
+
 @contextmanager
-def make_progress() -> Iterator[Progress]:
-    """The progress display that fits stderr."""
+def make_progress(quiet: bool = False) -> Iterator[Progress]:
+    """The progress display that fits stderr; none at all if `quiet`."""
+    if quiet:
+        with _stopped() as check:
+            yield _NoProgress(check)
+        return
     console = Console(stderr=True)
     if not sys.stderr.isatty():
         with _stopped() as check:

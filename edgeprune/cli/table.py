@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeprune.cli.options import Quiet
+
 if TYPE_CHECKING:
     from edgeprune.config import Config
     from edgeprune.pipeline.cost_model import Subject
@@ -57,10 +59,11 @@ def build(
     threads: Threads = 1,
     serial: Serial = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known.")] = False,
+    quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Measure the layers of a network on the target, and keep the times for every later search."""
-    _table(model, weights, input_shape, _settings(target, threads, serial), json, fresh=fresh)
+    _table(model, weights, input_shape, _settings(target, threads, serial), quiet, json, fresh=fresh)
 
 
 @app.command(epilog=EPILOG)
@@ -74,10 +77,11 @@ def show(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Picture of every layer, HTML.", metavar="FILE")
     ] = None,
+    quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Show what each layer costs at which widths; what is not known is measured."""
-    _table(model, weights, input_shape, _settings(target, threads, serial), json, output=output)
+    _table(model, weights, input_shape, _settings(target, threads, serial), quiet, json, output=output)
 
 
 @app.command(epilog=EPILOG)
@@ -91,6 +95,7 @@ def check(
     serial: Serial = None,
     networks: Annotated[int, typer.Option("--networks", help="Random networks to measure.", min=1)] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the widths.", min=0)] = 0,
+    quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Predict random networks, measure them, and say how often the prediction was right."""
@@ -102,7 +107,7 @@ def check(
         from edgeprune.report.cost_table import render_check
 
         config = _config({**_settings(target, threads, serial), "runtime": runtime})
-        with make_progress() as progress:
+        with make_progress(quiet) as progress:
             subject = _subject(model, weights, input_shape)
             found = check_tables(subject, config, progress, vectors=networks, seed=seed)
         _print(found, [render_check(entry) for entry in found], json)
@@ -113,6 +118,7 @@ def _table(
     weights: Path | None,
     shapes: list[str] | None,
     settings: dict[str, Any],
+    quiet: bool,
     json: bool,
     *,
     fresh: bool = False,
@@ -126,7 +132,7 @@ def _table(
         from edgeprune.report.cost_table import render_table, write_plot
 
         config = _config(settings)
-        with make_progress() as progress:
+        with make_progress(quiet) as progress:
             found = build_tables(_subject(model, weights, shapes), config, progress, fresh=fresh)
         if output is not None:
             write_plot(found[0], output)

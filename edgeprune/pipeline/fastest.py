@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeprune.answers import Front, FrontPoint
 from edgeprune.config import Config
-from edgeprune.pipeline.front import Runs
+from edgeprune.pipeline.front import Runs, front_name
 from edgeprune.progress import Progress
 
 FIRST, QUICKER = 0.5, 0.6  # of dense, and of the fastest that held while none has lost too much
@@ -23,9 +23,9 @@ def optimize_fastest(config: Config, output: Path | None, *, resume: bool, progr
 
     It is None where none was: then the front tells what the mildest budget that was tried lost.
     """
-    points = config.max_drop or 0.0
+    points, name = config.max_drop or 0.0, front_name(config)
     config = config.model_copy(update={"max_drop": None})
-    runs = Runs(config, output, resume=resume, progress=progress, name=f"max-drop-{points:g}")
+    runs = Runs(config, output, resume=resume, progress=progress, name=name)
 
     def fits(point: FrontPoint) -> bool:
         return point.met and point.drop is not None and point.drop <= points + 1e-9

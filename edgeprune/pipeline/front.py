@@ -30,11 +30,7 @@ class Runs:
         Raises UsageError for a folder that holds something where nothing is resumed.
         """
         self._config, self._resume, self._progress = config, resume, progress
-        self.folder = output or default_path(config, resume, f"{name}.front")
-        Run.check_place(self.folder)
-        if not resume and self.folder.is_dir() and any(self.folder.iterdir()):
-            cure = "Choose another -o, or pass --resume to finish a front."
-            raise UsageError(f"{self.folder} is there already and is not empty.", cure)
+        self.folder = front_folder(config, output, resume, name)
         self.points: list[FrontPoint] = []
         self._missed: dict[str, str] = _read(self.folder / _MISSED) or {}
         self._dense: Result | None = None
@@ -84,19 +80,50 @@ class Runs:
         return front
 
 
-def optimize_front(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Front:
-    """One run for each latency budget of `config`, the largest first.
+def front_folder(config: Config, output: Path | None, resume: bool, name: str) -> Path:
+    """Where the runs of a front go; `name` stands for the budgets. Nothing is made.
+
+    Raises UsageError for a folder that holds something where nothing is resumed.
+    """
+    folder = output or default_path(config, resume, f"{name}.front")
+    Run.check_place(folder)
+    if not resume and folder.is_dir() and any(folder.iterdir()):
+        cure = "Choose another -o, or pass --resume to finish a front."
+        raise UsageError(f"{folder} is there already and is not empty.", cure)
+    return folder
+
+
+def front_name(config: Config) -> str:
+    """What stands for the budgets in a front's folder.
 
     Raises UsageError for budgets that are written twice, mixed, or cannot be read.
     """
+    if config.pareto is not None:
+        return f"pareto-{config.pareto}"
+    if config.max_drop is not None:
+        return f"max-drop-{config.max_drop:g}"
+    return largest_first(config)[0]
+
+
+def largest_first(config: Config) -> list[str]:
+    """The latency budgets of a front. Raises UsageError as `front_name`."""
     each = {one.latency or "": one for one in each_budget(config)}
     limits = {text: limit for text, one in each.items() if (limit := one.budget().get("latency")) is not None}
     if len(each) < len(each_budget(config)):
         raise UsageError(f"--latency {config.latency} names a budget twice.", "Give each budget once.")
     if len({limit.relative for limit in limits.values()}) > 1:
         raise UsageError(f"--latency {config.latency} mixes times and shares.", "Write all in ms, or all in %.")
-    runs = Runs(config, output, resume=resume, progress=progress, name=max(limits, key=lambda text: limits[text].value))
-    for text in sorted(limits, key=lambda text: -limits[text].value):
+    return sorted(limits, key=lambda text: -limits[text].value)
+
+
+def optimize_front(config: Config, output: Path | None, *, resume: bool, progress: Progress) -> Front:
+    """One run for each latency budget of `config`, the largest first.
+
+    Raises UsageError for budgets that are written twice, mixed, or cannot be read.
+    """
+    budgets = largest_first(config)
+    runs = Runs(config, output, resume=resume, progress=progress, name=front_name(config))
+    for text in budgets:
         runs.run(text)
     return runs.finish()
 
@@ -107,9 +134,9 @@ def optimize_pareto(config: Config, output: Path | None, *, resume: bool, progre
     The budgets are kept in budgets.json, so that a resumed front asks for the same ones. Raises UsageError where a
     front of another number is to be resumed.
     """
-    count = config.pareto or 0
+    count, name = config.pareto or 0, front_name(config)
     config = config.model_copy(update={"pareto": None})
-    runs = Runs(config, output, resume=resume, progress=progress, name=f"pareto-{count}")
+    runs = Runs(config, output, resume=resume, progress=progress, name=name)
     file = runs.folder / _BUDGETS
     kept = _read(file) or {"pareto": count, "budgets": pareto_budgets(_floor(config, progress), count)}
     if kept["pareto"] != count:
