@@ -154,6 +154,7 @@ def _measurement(
 ) -> Measurement:
     first, samples = lane.reports[0], lane.samples
     seen = tuple(first.affinity)
+    share = {"pss_mib": lane.memory.pss_mib} if lane.memory and lane.memory.pss_mib is not None else {}
     refused = (f"asked for cores {list(turn.cores)}, got {list(seen)}",) if turn.cores and seen != turn.cores else ()
     return Measurement(
         artifact_sha256=lane.artifact.sha256,
@@ -166,7 +167,7 @@ def _measurement(
             first.runtime, first.runtime_version, first.threads, turn.cores, seen, first.delegate, station.runner.libc
         ),
         conditions_before=before,
-        conditions_after={**after, "outputs_difference": lane.difference},
+        conditions_after={**after, "outputs_difference": lane.difference, **share},
         flags=(
             *on_device.doubts(lane.difference, lane.artifact),
             *statistics.stability_flags(samples),

@@ -36,7 +36,10 @@ class Turn:
 
 
 class Report(BaseModel):
-    """What a turn found. Times in ms; `samples_ns` in ns; memory in MiB, None where it cannot be known."""
+    """What a turn found. Times in ms; `samples_ns` in ns; memory in MiB, None where it cannot be known.
+
+    `peak_mib` is what loading and running added at most, `pss_mib` the whole process with the model loaded (the app's).
+    """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 
@@ -49,6 +52,7 @@ class Report(BaseModel):
     delegate: str
     affinity: list[int]
     peak_mib: float | None = Field(ge=0)
+    pss_mib: float | None = Field(default=None, ge=0)
 
     @property
     def samples_ms(self) -> list[float]:

@@ -43,7 +43,9 @@ def test_replies_of_the_app_are_what_the_profiler_reads(junit):
     assert isinstance(unknown, Measured)
     assert len(measured.samples_ns) == 3
     assert measured.runtime_version.startswith("2.")
+    assert measured.pss_mib == 1.0
     assert unknown.peak_mib is None
+    assert unknown.pss_mib is None
     assert unknown.thermal_before is None
     assert all(isinstance(reply, Failed) for reply in replies.values())
     codes = set(Failed.model_json_schema()["$defs"]["Problem"]["properties"]["code"]["enum"])

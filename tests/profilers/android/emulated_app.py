@@ -66,6 +66,7 @@ def _measure(phone: Phone, asked: dict[str, Any]) -> dict[str, Any]:
                 "delegate": loaded["delegate"],
                 "affinity": list(worker.affinity_seen),
                 "peak_mib": 12.5,
+                "pss_mib": 31.25,
                 "thermal_before": 0,
                 "thermal_after": phone.state.thermal_status(),
             }

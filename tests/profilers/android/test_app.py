@@ -45,6 +45,7 @@ def test_a_file_is_measured_in_the_app_and_nothing_is_left(phone: Phone, artifac
     assert found.latency.n == len(found.samples_ms) == 30
     assert (found.device.runtime, found.device.libc, found.device.delegate) == ("litert", "", "xnnpack")
     assert found.peak_memory_mib == 12.5
+    assert found.conditions_after["pss_mib"] == 31.25
     assert len({asked["run_id"] for asked in requests}) == len(requests) == 3, "two turns and one for memory"
     assert requests[0]["threads"] == 1
     assert requests[0]["model"].endswith(".tflite")
@@ -87,6 +88,7 @@ def test_a_good_reply_is_read():
         (json.dumps(good(samples_ns=[1.5])), "samples_ns"),
         (json.dumps(good(samples_ns=[])), "samples_ns"),
         (json.dumps(good(first_ms=-1.0)), "first_ms"),
+        (json.dumps(good(pss_mib=-1.0)), "pss_mib"),
         (json.dumps(good(run_id="yesterday")), "run id yesterday instead of ours"),
         (json.dumps(good(protocol=2)), "protocol"),
         (json.dumps(good(status="fine")), "status"),

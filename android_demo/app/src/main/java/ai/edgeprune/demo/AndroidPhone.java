@@ -4,6 +4,7 @@ import ai.edgeprune.core.Phone;
 import ai.edgeprune.core.ProcessFiles;
 import android.content.Context;
 import android.os.Build;
+import android.os.Debug;
 import android.os.PowerManager;
 import java.io.File;
 
@@ -39,5 +40,11 @@ final class AndroidPhone implements Phone {
     @Override
     public long peakKib() {
         return process.kib("VmHWM");
+    }
+
+    @Override
+    public long pssKib() {
+        long share = Debug.getPss();
+        return share > 0 ? share : -1;
     }
 }

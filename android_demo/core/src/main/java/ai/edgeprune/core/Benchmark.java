@@ -51,6 +51,8 @@ public final class Benchmark {
             found.version = engine.version();
             found.delegate = engine.delegate();
             found.threads = engine.threads();
+            long share = phone.pssKib();
+            found.pssMib = share < 0 ? -1 : share / 1024.0;
         }
         long peak = phone.peakKib();
         found.peakMib = level < 0 || peak < 0 ? -1 : Math.max(0, peak - level) / 1024.0;

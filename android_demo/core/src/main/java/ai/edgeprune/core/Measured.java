@@ -12,6 +12,8 @@ public final class Measured {
     public int[] affinity;
     /** Growth of the peak of resident memory, MiB; negative where it is not known. */
     public double peakMib;
+    /** PSS of the process after the last run, the model still loaded, MiB; negative where it is not known. */
+    public double pssMib;
     /** Android's thermal status, 0 to 6; negative where it is not known. */
     public int thermalBefore;
     public int thermalAfter;

@@ -16,4 +16,7 @@ public interface Phone {
 
     /** The peak of resident memory since `resetPeakKib`, KiB, -1 where it is not known. */
     long peakKib();
+
+    /** This process's share of memory now (PSS), KiB, -1 where it is not known. */
+    long pssKib();
 }

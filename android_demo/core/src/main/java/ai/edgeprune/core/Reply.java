@@ -28,7 +28,8 @@ public final class Reply {
                 .add("threads", found.threads)
                 .add("delegate", found.delegate)
                 .add("affinity", affinity)
-                .add("peak_mib", found.peakMib < 0 ? Json.NULL : Json.value(found.peakMib))
+                .add("peak_mib", known(found.peakMib))
+                .add("pss_mib", known(found.pssMib))
                 .add("thermal_before", known(found.thermalBefore))
                 .add("thermal_after", known(found.thermalAfter))
                 .toString();
@@ -50,5 +51,9 @@ public final class Reply {
 
     private static JsonValue known(int status) {
         return status < 0 ? Json.NULL : Json.value(status);
+    }
+
+    private static JsonValue known(double mib) {
+        return mib < 0 ? Json.NULL : Json.value(mib);
     }
 }

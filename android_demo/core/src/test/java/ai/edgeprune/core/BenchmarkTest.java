@@ -49,6 +49,11 @@ public class BenchmarkTest {
         public long peakKib() {
             return 3048;
         }
+
+        @Override
+        public long pssKib() {
+            return now < 25000000 ? 1024 : 5120; // the last run ends at 27 ms
+        }
     }
 
     /** Takes 7 ms to load, 5 ms for the first run and then 1, 2, 3, ... ms. */
@@ -143,6 +148,7 @@ public class BenchmarkTest {
         assertEquals(5, found.firstMs, 0);
         assertArrayEquals(new long[] {3000000, 4000000, 5000000}, found.samples);
         assertEquals(2, found.peakMib, 0);
+        assertEquals(5, found.pssMib, 0);
         assertEquals(0, found.thermalBefore);
         assertEquals(2, found.thermalAfter);
         assertArrayEquals(new int[] {0, 3}, found.affinity);
@@ -222,6 +228,7 @@ public class BenchmarkTest {
         Measured found = benchmark.run(request, model());
         write(new File(folder, "ok.json"), Reply.of(request.runId, "0.1.0", found));
         found.peakMib = -1;
+        found.pssMib = -1;
         found.thermalBefore = -1;
         write(new File(folder, "unknown.json"), Reply.of(request.runId, "0.1.0", found));
         for (java.lang.reflect.Field code : EngineException.class.getFields()) {
