@@ -198,6 +198,7 @@ PRELOAD: dict[str, Callable[[], object]] = {"litert": _litert, "executorch": _ex
 
 def preload(format: str) -> None:
     """Import what a format needs, so that its cost is in neither load time nor memory. Raises RuntimeNotInstalled."""
+    np.random.default_rng(0)  # NumPy imports this part, 2.4 MiB, when it is first used: by `random_inputs`
     if format in PRELOAD:
         PRELOAD[format]()
 

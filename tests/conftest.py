@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if there.setdefault(package, _installed(package)) or os.environ.get("CI") == "true":
                 continue
             item.add_marker(pytest.mark.skip(reason=f"needs {package}: sudo apt-get install {package}"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _store_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nor do runs that several tests share, made before any test has a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEPRUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -66,8 +66,9 @@ def test_models_take_turns(fake) -> None:
 
 def test_peak_memory_is_the_model_not_the_imports(fake) -> None:
     # the fake runtime's import peaks 128 MiB higher than what stays: an unreset watermark would show that
-    assert peak_memory(fake(alloc_mib=64)) == pytest.approx(64, abs=4)
-    assert peak_memory(fake(alloc_mib=8)) == pytest.approx(8, abs=4)
+    assert peak_memory(fake(alloc_mib=64)) == pytest.approx(64, abs=1)
+    assert peak_memory(fake(alloc_mib=8)) == pytest.approx(8, abs=1)
+    assert peak_memory(fake()) < 1, "nothing is imported after the watermark was reset"
 
 
 def test_a_crash_is_explained_by_the_end_of_its_stderr(fake) -> None:

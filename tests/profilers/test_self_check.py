@@ -25,7 +25,7 @@ def test_a_busy_loop_on_this_machine(fake: MakeArtifact) -> None:
 
 def test_an_allocation_on_this_machine(fake: MakeArtifact) -> None:
     found = measure({"net": fake(alloc_mib=64)}, protocol=SERIES)["net"]
-    assert found.peak_memory_mib == pytest.approx(64, abs=2)
+    assert found.peak_memory_mib == pytest.approx(64, abs=1)
 
 
 @pytest.mark.debian("adb")
