@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.padding import Padding
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
 
 from edgeprune.progress import Progress
 
@@ -41,6 +44,20 @@ def _stopped() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
+class _Clock(ProgressColumn):
+    """How long a stage has taken, and how long it will."""
+
+    def render(self, task: Task) -> Text:
+        elapsed, left = task.elapsed or 0.0, task.time_remaining
+        return Text(_span(elapsed) + ("" if left is None else f", {_span(left)} left"))
+
+
+def _span(seconds: float) -> str:
+    """0:07, 12:30, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
 class _BarProgress:
     def __init__(self, bars: Bars, check: Callable[[], None]) -> None:
         self._bars = bars
@@ -58,7 +75,7 @@ class _BarProgress:
             self._bars.update(self._task, completed=done, total=total, text=text)
 
     def note(self, text: str) -> None:
-        self._bars.console.print(f"  {text}", highlight=False, markup=False)
+        self._bars.console.print(Padding(Text(text), (0, 0, 0, 2)))
 
     def _close(self) -> None:
         if self._task is not None:
@@ -72,23 +89,26 @@ class _PlainProgress:
     def __init__(self, console: Console, check: Callable[[], None]) -> None:
         self._console = console
         self._check = check
-        self._last = 0.0
+        self._last = self._began = 0.0
 
     def stage(self, title: str) -> None:
         self._check()
         self._line(f"{title} ...")
+        self._began = self._last
 
     def advance(self, done: float, total: float, text: str = "") -> None:
         self._check()
-        if time.monotonic() - self._last > _PLAIN_EVERY_S:
-            self._line(f"  {done:g}/{total:g} {text}")
+        now = time.monotonic()
+        if now - self._last > _PLAIN_EVERY_S:
+            left = f", {_span((now - self._began) * (total - done) / done)} left" if done > 0 else ""
+            self._line(f"  {done:g}/{total:g} {text}{left}")
 
     def note(self, text: str) -> None:
         self._line(f"  {text}")
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class _NoProgress:
@@ -121,16 +141,16 @@ def make_progress(quiet: bool = False) -> Iterator[Progress]:
         return
     # the conversion libraries are silenced by pointing descriptor 2 elsewhere; the bar keeps one of its own
     console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
+    # what grows and can be cut is the text in the middle: title, bar and clock stay whole on 80 columns
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=16),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("so far,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        BarColumn(bar_width=10),
+        TextColumn(
+            "{task.fields[text]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
+        _Clock(),
     )
-    with _stopped() as check, Bars(*columns, console=console, transient=True) as bars:
+    with _stopped() as check, Bars(*columns, console=console, transient=True, expand=True) as bars:
         progress = _BarProgress(bars, check)
         yield progress
         progress._close()

@@ -28,7 +28,7 @@ from edgeprune.run import Run
 from edgeprune.score import score
 from edgeprune.search.cost_table import DRIFT, CostTable
 from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
-from edgeprune.search.loop import Round, SearchResult, WidthSearch, search
+from edgeprune.search.loop import MAX_ROUNDS, Round, SearchResult, WidthSearch, search
 from edgeprune.search.memory import memory_limit
 from edgeprune.search.predictor import LayerTime, Predictor
 from edgeprune.sources.batches import calibration_batches
@@ -194,8 +194,15 @@ def _search(
             )
             measure = stack.enter_context(candidates).measure
 
+        best: Round | None = None
+
         def on_round(done: Round) -> None:
+            nonlocal best
             if done.measured is not None and latency is not None:
+                if done.within(latency.budget) and (best is None or done.loss < best.loss):
+                    best = done
+                so_far = f"best {best.measured.ms:.3f} ms" if best is not None and best.measured else "none fits yet"
+                job.progress.advance(done.number, MAX_ROUNDS, f"candidates, {so_far}")
                 job.progress.note(
                     f"candidate {done.number}: {done.predicted_ms:.3f} ms predicted, {done.measured.ms:.3f} ms "
                     f"{job.targets.all[0].kind}, {done.measured.upper / latency.budget:.1%} of the budget"

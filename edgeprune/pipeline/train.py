@@ -59,7 +59,7 @@ def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths) -> Wo
         return channel_scores(job, coupling, network)
 
     def on_step(step: int, total: int, loss: float) -> None:
-        job.progress.advance(step, total, f"best {primary} {best_so_far:.4f}, loss {loss:.3f}")
+        job.progress.advance(step, total, f"best {best_so_far:.4f}, loss {loss:.3f}")
 
     def on_epoch(epoch: int, total: int, metrics: dict[str, Any], best: float) -> None:
         nonlocal best_so_far
