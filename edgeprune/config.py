@@ -101,6 +101,9 @@ class Config(BaseModel):
         None, ge=2, description="images a training step (default: 128, fewer where train has under 5120 images)"
     )
     lr: float | None = Field(None, gt=0, description="peak learning rate, instead of the recipe's")
+    log: Literal["tensorboard"] | None = Field(
+        None, description="curves of search and training, in the run's folder, for `tensorboard --logdir runs`"
+    )
     seed: int = Field(0, ge=0, description="seed of all randomness")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where training runs")
 

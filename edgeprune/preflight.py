@@ -4,6 +4,7 @@ import sys
 from importlib.util import find_spec
 
 from edgeprune.config import Config
+from edgeprune.curves import check_installed
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.recipe import load_recipe
 
@@ -24,6 +25,8 @@ def check(config: Config, *, has_model: bool = False, has_data: bool = False) ->
     load_recipe(config.recipe, **config.axes())
     _check_target(config)
     _check_formats(config)
+    if config.log is not None:
+        check_installed()
 
 
 def _check_target(config: Config) -> None:

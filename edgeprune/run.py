@@ -8,6 +8,7 @@ state/attempt-N/    weights and files of one solve, until the best is published
 widths.json        kept channels; with the original model they rebuild the pruned one
 model.safetensors  the trained pruned weights
 artifacts/         converted files, dense and pruned
+tensorboard/       curves of search and training, with --log tensorboard
 bundle/            what an app ships: models, labels, preprocessing, sample pictures, code
 result.json, report.html
 .scratch/          temporary files while the run works; what a kill left is removed by --resume
@@ -27,6 +28,8 @@ from edgeprune.config import Config, make_config, read_config_file
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import disk_trouble, write_json, write_text
 from edgeprune.recipe import Recipe
+
+_MAY_CHANGE = ("log",)  # between a run and its resumption: what is watched, not what is done
 
 
 class Run:
@@ -109,7 +112,7 @@ class Run:
             raise UsageError(f"{path} holds a {state} run.", cure)
         before = make_config(read_config_file(settings)).recorded()
         now = config.recorded()
-        changed = sorted(key for key in now if before.get(key) != now[key])
+        changed = sorted(key for key in now if before.get(key) != now[key] and key not in _MAY_CHANGE)
         if changed:
             found = ", ".join(f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in changed)
             cure = "Resume with the same, or choose another -o."

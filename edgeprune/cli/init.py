@@ -48,7 +48,7 @@ SECTIONS = {
         "quantize",
     ),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
-    "Training": ("epochs", "control", "dense_epochs", "calibration", "batch_size", "lr", "seed", "accelerator"),
+    "Training": ("epochs", "control", "dense_epochs", "calibration", "batch_size", "lr", "seed", "accelerator", "log"),
 }
 
 EXAMPLES: dict[str, Any] = {
@@ -73,6 +73,7 @@ EXAMPLES: dict[str, Any] = {
     "formats": ["litert", "coreml"],
     "calibration": "folder:other-pictures",
     "lr": 0.01,
+    "log": "tensorboard",
 }
 
 HEAD = """\

@@ -211,6 +211,9 @@ def optimize(
     seed: Annotated[
         int | None, option("--seed", help="Seed of all randomness (default 0).", panel=_HOW, metavar="N")
     ] = None,
+    log: Annotated[
+        str | None, option("--log", help="tensorboard: curves of search and training.", panel=_OUT, metavar="NAME")
+    ] = None,
     accelerator: Annotated[
         str | None,
         option("--accelerator", help="auto (default), cpu, cuda or mps, for training.", panel=_HOW, metavar="NAME"),

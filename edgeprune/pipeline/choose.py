@@ -21,6 +21,7 @@ from edgeprune.pipeline.judge import MIB
 from edgeprune.pipeline.quantize import file_shrinkage, memory_shrinkage
 from edgeprune.pipeline.state import DenseStage, SearchStage
 from edgeprune.pipeline.timings import Timings
+from edgeprune.pipeline.watch import watch_search
 from edgeprune.quantity import Limit as Asked
 from edgeprune.registry import make
 from edgeprune.result import GroupNote, Groups, LayerCost, SearchRound, SearchSummary
@@ -28,7 +29,7 @@ from edgeprune.run import Run
 from edgeprune.score import score
 from edgeprune.search.cost_table import DRIFT, CostTable
 from edgeprune.search.limits import Latency, LatencyLimit, Limit, file_size_limit, macs_limit
-from edgeprune.search.loop import MAX_ROUNDS, Round, SearchResult, WidthSearch, search
+from edgeprune.search.loop import SearchResult, WidthSearch, search
 from edgeprune.search.memory import memory_limit
 from edgeprune.search.predictor import LayerTime, Predictor
 from edgeprune.sources.batches import calibration_batches
@@ -57,7 +58,7 @@ def search_stage(
         return SearchStage(**found), Widths.from_json(widths_file.read_text(encoding="utf-8"))
     scores = channel_scores(job, coupling)
     before = job.targets.notes
-    search_by = partial(_search, job, Timings(run), traced, coupling, dense, files, scores, scale)
+    search_by = partial(_search, job, Timings(run), traced, coupling, dense, files, scores, scale, attempt)
     outcome, multiple = _search_in_steps(job, dense, search_by)
     job.progress.note(f"widths chosen: {outcome.reason}")
     _, widths, proof = prune_proved(job.model, traced, coupling, outcome.kept)
@@ -172,6 +173,7 @@ def _search(
     files: NetworkFiles,
     scores: dict[str, Tensor],
     scale: float,
+    attempt: int,
     multiple: int,
 ) -> SearchResult:
     asked = job.budget.get("latency")
@@ -194,20 +196,8 @@ def _search(
             )
             measure = stack.enter_context(candidates).measure
 
-        best: Round | None = None
-
-        def on_round(done: Round) -> None:
-            nonlocal best
-            if done.measured is not None and latency is not None:
-                if done.within(latency.budget) and (best is None or done.loss < best.loss):
-                    best = done
-                so_far = f"best {best.measured.ms:.3f} ms" if best is not None and best.measured else "none fits yet"
-                job.progress.advance(done.number, MAX_ROUNDS, f"candidates, {so_far}")
-                job.progress.note(
-                    f"candidate {done.number}: {done.predicted_ms:.3f} ms predicted, {done.measured.ms:.3f} ms "
-                    f"{job.targets.all[0].kind}, {done.measured.upper / latency.budget:.1%} of the budget"
-                )
-
+        again = f"-{attempt + 1}" if attempt else ""
+        on_round = watch_search(job, coupling, latency, f"search{again}-by-{multiple}")
         if job.recipe.allocate.name != "latency":
             found = allot(job, coupling, scores, multiple, latency, limits, measure, on_round)
             return replace(found, layers=_layers(latency, found))

@@ -10,7 +10,8 @@ from torch import nn
 from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stages import save_network
-from edgeprune.pipeline.train import make_work, scalars
+from edgeprune.pipeline.train import make_work
+from edgeprune.pipeline.watch import scalars
 from edgeprune.recover.from_scratch import Scratch
 from edgeprune.result import Control
 from edgeprune.run import Run
@@ -46,7 +47,7 @@ def _train(
 ) -> Control:  # fmt: skip
     started = time.monotonic()
     checkpoint = weights.with_suffix(".checkpoint")
-    work = make_work(job, traced, coupling, widths)
+    work = make_work(job, traced, coupling, widths, name)
     epochs = job.config.dense_epochs or work.training.epochs
     training = work.training.model_copy(update={"epochs": epochs, "lr": job.config.lr or LR})
     outcome = scratch(replace(work, training=training, checkpoint=checkpoint), network)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgeprune.allocate.rules import RULES
 from edgeprune.config import Budget, Config
+from edgeprune.curves import Curves, NoCurves
 from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
 from edgeprune.guard import ClassGuard, make_guard
@@ -48,6 +49,7 @@ class Job:
     command: str
     example: tuple[Tensor, ...] | None = None
     calibration: Data | None = None
+    curves: Curves = field(default_factory=NoCurves)
     targets: Targets = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import nn
 
 from edgeprune.bundle import write_bundle
 from edgeprune.config import Config
+from edgeprune.curves import open_curves
 from edgeprune.errors import BudgetNotMet
 from edgeprune.files import write_text
 from edgeprune.finished import read_result
@@ -30,6 +32,7 @@ from edgeprune.pipeline.stages import (
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import assemble
 from edgeprune.pipeline.twin import make_twin, measure_pairs, measures
+from edgeprune.pipeline.watch import draw_result
 from edgeprune.progress import Progress
 from edgeprune.report.html import write_report
 from edgeprune.result import ArtifactResult, Control, Recovery, Result, Twin
@@ -81,7 +84,8 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     if resume and run.created:
         job.progress.note(f"there was nothing to resume in {run.path}: this run starts from the beginning")
     try:
-        with scratch(run.path / ".scratch"):
+        job.curves = open_curves(job.config.log, run.path)
+        with scratch(run.path / ".scratch"), closing(job.curves):
             return _stages(job, run, traced, coupling, started)
     except BudgetNotMet:
         run.discard(finished_too=True)
@@ -212,6 +216,7 @@ def _write(
         outcome=delivered.outcome(job.config.quantize),
         controls=controls,
     )
+    draw_result(job, result)
     write_text(run.path / "widths.json", delivered.widths.to_json())
     rows, name = run.measurements(), "dense" if delivered.attempt is None else str(delivered.attempt)
     final = {network: rows[f"{network}, {name}"] for network in ("dense", "pruned") if f"{network}, {name}" in rows}

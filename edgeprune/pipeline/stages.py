@@ -14,8 +14,9 @@ from edgeprune.pipeline.files import NetworkFiles, convert_and_prove, measured_f
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, Row, judge_all, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
-from edgeprune.pipeline.train import recover, scalars
+from edgeprune.pipeline.train import recover
 from edgeprune.pipeline.twin import make_twin, measure_pairs, watch
+from edgeprune.pipeline.watch import scalars
 from edgeprune.result import Recovery, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
@@ -81,7 +82,7 @@ def train_stage(
     checkpoint = run.path / "state" / f"train-{attempt}.checkpoint"
     found = run.done(f"train-{attempt}")
     if found is None:
-        pruned, final, recovery = recover(job, traced, coupling, widths, checkpoint)
+        pruned, final, recovery = recover(job, traced, coupling, widths, checkpoint, attempt)
         save_network(pruned, weights)
         write_text(removed, final.to_json())
         run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())

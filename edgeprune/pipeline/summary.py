@@ -12,8 +12,8 @@ from converters.artifact import Artifact
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
-from edgeprune.pipeline.train import scalars
 from edgeprune.pipeline.twin import file_network, quantization
+from edgeprune.pipeline.watch import scalars
 from edgeprune.result import ArtifactResult, BudgetOutcome, Control, DataInfo, Network, Recovery, Result, Twin
 from edgeprune.sources.batches import loaders
 

@@ -3,13 +3,13 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from edgeprune.graph import Coupling, ProofError, Trace, Widths, kept_units, prune_proved
 from edgeprune.pipeline.choose import channel_scores
 from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.watch import scalars, watch_training
 from edgeprune.recover.finetune import Epoch
 from edgeprune.recover.work import Work
 from edgeprune.result import Recovery
@@ -17,7 +17,7 @@ from edgeprune.sources.batches import loaders
 
 
 def recover(
-    job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoint: Path
+    job: Job, traced: Trace, coupling: Coupling, widths: Widths, checkpoint: Path, attempt: int = 0
 ) -> tuple[nn.Module, Widths, Recovery]:
     """The slim network with its best weights by val, and what was removed: a schedule may rank the channels anew.
 
@@ -25,8 +25,9 @@ def recover(
     """
     started = time.monotonic()
     beside = checkpoint.with_name(f"{checkpoint.stem}-schedule{checkpoint.suffix}")
-    work = replace(make_work(job, traced, coupling, widths), checkpoint=beside)
-    start = job.schedule(work)
+    again = f"-{attempt + 1}" if attempt else ""
+    work = make_work(job, traced, coupling, widths, f"training{again}")
+    start = job.schedule(replace(work, checkpoint=beside, **watch_training(job, f"schedule{again}")))
     before = scalars(job.task.evaluate(start.network, work.val))
     outcome = job.recovery(work.after(start, checkpoint), start.network)
     trained = [_entry(epoch, 0) for epoch in start.epochs]
@@ -43,11 +44,9 @@ def recover(
     return start.network, start.widths, recovery
 
 
-def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths) -> Work:
-    """What schedules and recoveries need to know of a run; without a checkpoint."""
+def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, tag: str = "training") -> Work:
+    """What schedules and recoveries need to know of a run; without a checkpoint. `tag` heads the curves."""
     train, val, _ = loaders(job.data, job.batch_size, job.config.seed)
-    best_so_far = job.val_metrics(job.model)[job.task.primary]
-    primary = job.task.primary
 
     def remove(network: nn.Module, kept: dict[str, Tensor]) -> tuple[nn.Module, Widths]:
         slim, removed, proof = prune_proved(network, traced, coupling, kept)
@@ -57,15 +56,6 @@ def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths) -> Wo
 
     def rank(network: nn.Module) -> dict[str, Tensor]:
         return channel_scores(job, coupling, network)
-
-    def on_step(step: int, total: int, loss: float) -> None:
-        job.progress.advance(step, total, f"best {best_so_far:.4f}, loss {loss:.3f}")
-
-    def on_epoch(epoch: int, total: int, metrics: dict[str, Any], best: float) -> None:
-        nonlocal best_so_far
-        best_so_far = best
-        if epoch:
-            job.progress.note(f"epoch {epoch}/{total}: val {primary} {metrics[primary]:.4f}, best {best:.4f}")
 
     return Work(
         dense=job.model,
@@ -85,16 +75,10 @@ def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths) -> Wo
         device=job.device,
         acceptable=job.guard.holds if job.guard is not None else None,
         calibration=job.calibration,
-        on_step=on_step,
-        on_epoch=on_epoch,
         note=job.progress.note,
+        **watch_training(job, tag),
     )
 
 
 def _entry(epoch: Epoch, offset: int) -> dict[str, float]:
     return {"epoch": epoch.epoch + offset, "loss": epoch.loss or 0.0, **scalars(epoch.metrics)}
-
-
-def scalars(metrics: dict[str, Any]) -> dict[str, float]:
-    """The metrics that are single numbers; `n`, the number of images, is none."""
-    return {key: float(value) for key, value in metrics.items() if isinstance(value, int | float) and key != "n"}

@@ -11,7 +11,7 @@ from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import latency_stats
 from edgeprune.pipeline.quantize import CALIBRATION_IMAGES
-from edgeprune.pipeline.train import scalars
+from edgeprune.pipeline.watch import scalars
 from edgeprune.result import Quantization, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
