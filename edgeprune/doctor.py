@@ -31,6 +31,7 @@ EXTRAS = {
     "executorch": ("executorch",),
     "coreml": ("coremltools",),
     "onnx": ("onnx", "onnxscript", "onnxruntime", "onnx2torch", "onnxslim"),
+    "tensorboard": ("tensorboard",),
     "distributed": ("ray", "sqlalchemy", "psycopg"),
 }
 

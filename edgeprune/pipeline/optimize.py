@@ -1,6 +1,5 @@
 """The order of the stages. Each is real, each leaves what --resume needs, and `met` is decided on the final file."""
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from edgeprune.pipeline.stages import (
     train_stage,
 )
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
-from edgeprune.pipeline.summary import assemble
+from edgeprune.pipeline.summary import Began, assemble
 from edgeprune.pipeline.twin import make_twin, measure_pairs, measures
 from edgeprune.pipeline.watch import draw_result
 from edgeprune.progress import Progress
@@ -77,7 +76,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     Resuming a finished run repeats nothing and returns its result. Raises the errors of the stages; a run directory in
     which nothing was finished, or in which nothing can be since the budget is below the floor, is removed then.
     """
-    started = time.time()
+    began = Began.now()
     job.progress.stage("Tracing the network and its channel groups")
     traced, coupling = job.groups()
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
@@ -86,7 +85,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     try:
         job.curves = open_curves(job.config.log, run.path)
         with scratch(run.path / ".scratch"), closing(job.curves):
-            return _stages(job, run, traced, coupling, started)
+            return _stages(job, run, traced, coupling, began)
     except BudgetNotMet:
         run.discard(finished_too=True)
         raise
@@ -98,7 +97,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
         run.close()
 
 
-def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, started: float) -> Result:
+def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, began: Began) -> Result:
     run.keep_method(job.recipe)
     if (run.path / "result.json").exists():
         job.progress.note("this run is finished: nothing was left to do")
@@ -113,7 +112,7 @@ def _stages(job: Job, run: Run, traced: Trace, coupling: Coupling, started: floa
     controls = {}
     if delivered.attempt is not None:
         controls = control_stage(job, run, traced, coupling, delivered.widths)
-    return _write(job, run, dense, dense_files, delivered, controls, started)
+    return _write(job, run, dense, dense_files, delivered, controls, began)
 
 
 def _deliver_pruned(
@@ -193,7 +192,7 @@ def _write(
     dense_files: NetworkFiles,
     delivered: Delivered,
     controls: dict[str, tuple[Control, nn.Module]],
-    started: float,
+    began: Began,
 ) -> Result:
     job.progress.stage("Reading test, writing the report")
     if delivered.attempt is None:
@@ -204,7 +203,7 @@ def _write(
     before, after = (kind[measured_format(job)].artifact for kind in (dense_files.full, delivered.files.shipped))
     result = assemble(
         job,
-        started=started,
+        began=began,
         dense=dense,
         search=delivered.search,
         recovery=delivered.recovery,

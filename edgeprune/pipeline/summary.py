@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -81,10 +81,22 @@ def _size(split: Any) -> int:
     return len(dataset) if hasattr(dataset, "__len__") else 0
 
 
+class Began(NamedTuple):
+    """When this process took up the run: the date for people, and a clock that nobody sets for the seconds."""
+
+    when: datetime
+    moment: float
+
+    @classmethod
+    def now(cls) -> "Began":
+        """This moment."""
+        return cls(datetime.now(UTC), time.monotonic())
+
+
 def assemble(
     job: Job,
     *,
-    started: float,
+    began: Began,
     dense: DenseStage,
     search: SearchStage,
     recovery: Recovery | None,
@@ -122,8 +134,8 @@ def assemble(
     return Result(
         edgeprune_version=version("edgeprune"),
         command=job.command,
-        started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-        seconds=time.time() - started,
+        started=began.when.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began.moment,
         seed=job.config.seed,
         recipe=job.recipe.name,
         model=job.config.model or type(job.model).__name__,

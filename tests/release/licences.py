@@ -3,12 +3,15 @@
 python -m tests.release.licences
 """
 
+import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
 PAGE = Path(__file__).parents[2] / "docs" / "licences.md"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 PREFIX = "License :: OSI Approved :: "
 HEAD = """\
 # Licences of what comes along
@@ -37,11 +40,19 @@ def closure(name: str, extras: set[str]) -> dict[str, Distribution]:
         except PackageNotFoundError:
             continue
         found[installed.metadata["Name"]] = installed
-        for requirement in map(Requirement, installed.requires or []):
+        needs = ours(wanted) if one == "edgeprune" else map(Requirement, installed.requires or [])
+        for requirement in needs:
             marker = requirement.marker
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in (wanted or {""})):
                 queue.append((requirement.name, frozenset(requirement.extras)))
     return {key: value for key, value in sorted(found.items(), key=lambda item: item[0].lower()) if key != name}
+
+
+def ours(extras: frozenset[str]) -> list[Requirement]:
+    """What pyproject.toml says now: an editable installation tells what it said when it was installed."""
+    project: dict[str, Any] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    return [Requirement(text) for text in (*project["dependencies"], *(t for e in sorted(extras) for t in optional[e]))]
 
 
 def licence(of: Distribution) -> str:
