@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 OURS = {
     "EdgePrune": (),
-    "EdgePrune, diverging curves": ("--recipe", "diverging"),
+    "EdgePrune, measured curves": ("--recipe", "measured-curves"),
     "uniform widths": ("--allocate", "uniform"),
     "global L2": ("--allocate", "global", "--score", "l2"),
     "PreCropping's widths": ("--allocate", "precropping"),

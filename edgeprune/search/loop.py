@@ -34,11 +34,12 @@ Measure = Callable[[Choice, dict[str, Tensor]], Measured]
 class WidthSearch:
     """What the search takes for the loss of narrowing a group.
 
-    `curves`: "measured" is the divergence of untrained pruned networks, measured again around the solution; "diverging"
-    takes its slope at mild narrowing and extrapolates as dense / width - 1 (ours; see `Curve.diverging`).
+    `curves`: "diverging" takes the slope of the divergence at mild narrowing and extrapolates as dense / width - 1
+    (ours; see `Curve.diverging`); "measured" is the divergence of untrained pruned networks, measured again around the
+    solution.
     """
 
-    curves: Literal["measured", "diverging"] = "measured"
+    curves: Literal["diverging", "measured"] = "diverging"
 
 
 @dataclass(frozen=True)

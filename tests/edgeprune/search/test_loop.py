@@ -275,8 +275,14 @@ def test_diverging_curves_by_hand() -> None:
     assert curve([16, 12, 8, 4]) == pytest.approx([0.0, 0.1, 0.3, 0.9], abs=1e-5)
 
 
-def test_the_loop_with_diverging_curves(trained: Any) -> None:
-    result, target, dense = run(trained, 0.4, multiple=4, how=WidthSearch(curves="diverging"))
+def test_the_loop_with_measured_curves(trained: Any) -> None:
+    result, target, dense = run(trained, 0.4, how=WidthSearch(curves="measured"))
+    assert result.met
+    assert 0.9 * 0.4 * dense < target.ms(result.counts) <= 0.4 * dense
+
+
+def test_losses_diverge_as_a_group_vanishes(trained: Any) -> None:
+    result, target, dense = run(trained, 0.4, multiple=4)
     assert result.met
     assert target.ms(result.counts) <= 0.4 * dense
     for name, curve in result.curves.items():
