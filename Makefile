@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: app app-test demo test test-all bench bench-quick docs release-check lint debian clean onnx2tf tflite-runtime native native-if-possible phone
+.PHONY: app app-test demo test test-all bench bench-quick docs release-check lint debian clean federated onnx2tf tflite-runtime native native-if-possible phone
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Python 3.11 is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
@@ -68,6 +68,16 @@ onnx2tf: .venv-onnx2tf/installed
 		onnx onnxruntime onnx-graphsurgeon onnxsim psutil sng4onnx ai-edge-litert==2.3.0
 	touch $@
 
+# Flower for the recipe fedtiny, on top of .venv: only Flower, Ray and their protobuf are its own.
+federated: .venv-federated/installed
+.venv-federated/installed: .venv/installed
+	$(PYTHON) -m venv --without-pip .venv-federated
+	beneath=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	own=$$(.venv-federated/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$beneath')" > "$$own/beneath.pth"
+	$(BIN)/python -m pip --python .venv-federated/bin/python install --quiet --disable-pip-version-check "flwr[simulation]==1.41.0"
+	touch $@
+
 tflite-runtime: build/tflite-runtime/installed
 build/tflite-runtime/installed:
 	$(PYTHON) -m venv build/tflite-runtime
@@ -96,4 +106,4 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-onnx2tf build runs
+	rm -rf .venv .venv-federated .venv-onnx2tf build runs

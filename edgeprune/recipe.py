@@ -14,7 +14,7 @@ from edgeprune.errors import UsageError
 # The names in the registries of the four packages, known without torch; a test holds them together.
 SCORES = ("beta-rank", "l1", "l2", "bn-scale", "taylor", "random", "grouped", "flap")
 ALLOCATIONS = ("latency", "uniform", "global", "adaptive", "pq-index", "precropping")
-SCHEDULES = ("one_shot", "at_init", "gradual", "granet", "sap", "mask-sparsity")
+SCHEDULES = ("one_shot", "at_init", "gradual", "granet", "sap", "mask-sparsity", "fedtiny")
 RECOVERIES = ("finetune", "closed-form", "perp", "bias", "kept-data", "scratch")
 
 

@@ -37,9 +37,8 @@ def masked_config(config: Config, density: float | None, output: Path | None, pr
     without such a form, and for a folder that is not empty. Budgets are not looked at.
     """
     choice = chosen_form(config, density)
-    folder = (
-        output or Path("runs") / f"{Path((config.model or 'model').rsplit(':', 1)[-1]).stem}-{config.recipe}-masked"
-    )
+    model, recipe = Path((config.model or "model").rsplit(":", 1)[-1]).stem, Path(config.recipe).stem
+    folder = output or Path("runs") / f"{model}-{recipe}-masked"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and is not an empty folder.", "Choose another -o.")
     form = make(choice, MASKED)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeprune.schedule.at_init import AtInit
+from edgeprune.schedule.fedtiny import FedTiny
 from edgeprune.schedule.gradual import Gradual, GraNet
 from edgeprune.schedule.mask_sparsity import MaskSparsity
 from edgeprune.schedule.one_shot import OneShot
@@ -18,6 +19,7 @@ SCHEDULES: dict[str, Callable[..., Any]] = {
     "granet": GraNet,
     "sap": SAP,
     "mask-sparsity": MaskSparsity,
+    "fedtiny": FedTiny,
 }
 
 __all__ = ["SCHEDULES"]

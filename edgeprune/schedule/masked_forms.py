@@ -23,6 +23,7 @@ from edgeprune.recover.ladder import head_of
 from edgeprune.recover.perp import Perp
 from edgeprune.recover.scratch import reinitialise
 from edgeprune.recover.work import Length, Work
+from edgeprune.schedule.fedtiny import MaskedFedTiny
 from edgeprune.schedule.masked import Masked
 from edgeprune.schedule.masked_network import (
     MaskedNetwork,
@@ -259,4 +260,5 @@ MASKED: dict[str, Callable[..., Any]] = {
     "perp": MaskedPerp,
     "at-init": AtInit,
     "rounds": Rounds,
+    "fedtiny": MaskedFedTiny,
 }

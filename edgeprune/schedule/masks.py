@@ -116,11 +116,15 @@ class ChannelMasks(Masks):
                     silent[member.param].index_fill_(member.axis, index, True)
         return dead, silent
 
-    @torch.no_grad()
     def gate_gradients(self) -> dict[str, Tensor]:
-        """Per group (units,): |dL/dg| of a gate g on each channel, 1 if it is alive and 0 if it is masked.
+        """Per group (units,): the size of `gate_slopes`."""
+        return {name: slopes.abs() for name, slopes in self.gate_slopes().items()}
 
-        That is |sum of w dL/dw| over the stored weights that read it. From the gradients of the last backward pass.
+    @torch.no_grad()
+    def gate_slopes(self) -> dict[str, Tensor]:
+        """Per group (units,): dL/dg of a gate g on each channel, 1 if it is alive and 0 if it is masked.
+
+        That is the sum of w dL/dw over the stored weights that read it. From the gradients of the last backward pass.
         """
         parameters, found = parameters_of(self.network), {}
         for name, group in self.groups.items():
@@ -136,7 +140,7 @@ class ChannelMasks(Masks):
                 )
                 slopes = (weight * parameter.grad).double().cpu().movedim(member.axis, 0).flatten(1).sum(1)
                 total += slopes[member.index].sum(1)
-            found[name] = total.abs()
+            found[name] = total
         return found
 
 

@@ -36,7 +36,7 @@ def test_the_masked_network_is_written_and_nothing_is_said_to_be_faster(cli, giv
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--recipe", "flap", "--masked"], "global-mp, global-mp-gradual, gradual, granet, perp, precropping, sap"),
+    [(["--recipe", "flap", "--masked"], "fedtiny, global-mp, global-mp-gradual, gradual, granet, perp,"),
      (["--masked"], "The recipe beta-rank has no masked form"),
      (["--recipe", "granet", "--masked", "--latency", "50%"], "checks no budget, and there is --latency"),
      (["--recipe", "granet", "--masked", "--score", "random"], "takes no --score"),
@@ -54,7 +54,7 @@ def test_what_cannot_be_is_refused_before_any_work(cli, tmp_path, words, said) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["gradual", "granet", "global-mp-gradual", "sap", "precropping", "perp"])
+@pytest.mark.parametrize("recipe", ["fedtiny", "gradual", "granet", "global-mp-gradual", "sap", "precropping", "perp"])
 def test_every_form_as_a_command(cli, given, recipe) -> None:
     done = cli("optimize", *given, "--recipe", recipe, "--masked", "--epochs", 5, "-o", "m", "--json")
     assert done.exit_code == 0, done.stderr
