@@ -80,6 +80,8 @@ class Config(BaseModel):
     runtime: Runtime = Field("litert", description="runtime whose latency the budget is about")
     threads: int = Field(1, ge=1, le=MAX_THREADS, description="threads of the runtime")
     serial: list[str] = Field(default_factory=list, description="phones that it has to be fast on (default: the only)")
+    farm: str | None = Field(None, description="HOST:PORT of a Ray cluster whose phones measure, instead of a cable")
+    phone_model: list[str] = Field(default_factory=list, description="phones of the farm that it has to be fast on")
     runner: Literal["native", "app"] = Field("native", description="who runs the files on a phone")
     cores: str | None = Field(None, description="a phone's cores: big, little or a hexadecimal mask")
     formats: list[str] | None = Field(None, description="files to write (default: all three; for mac and ios coreml)")
@@ -133,7 +135,7 @@ class Config(BaseModel):
             raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
         return names
 
-    @field_validator("keep", "serial", mode="before")
+    @field_validator("keep", "serial", "phone_model", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -150,6 +152,12 @@ class Config(BaseModel):
             raise ValueError(f"runtime {self.runtime} is not what target {self.target} runs: leave runtime out")
         if self.target == "mac" and self.threads != 1:
             raise ValueError(f"threads {self.threads} means nothing with target mac: Core ML chooses them")
+        if self.farm is not None and self.target != "android":
+            raise ValueError(f"farm is of phones: it goes with target android, not {self.target}")
+        if self.farm is not None and self.serial:
+            raise ValueError("serial names a phone on a cable: with farm give phone_model, or leave both out")
+        if self.farm is None and self.phone_model:
+            raise ValueError("phone_model names phones of a farm: give farm, too")
         return self
 
     def recorded(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ _FOREIGN = {
     ("converters", "MissingExtra"): 3,
     ("converters", "WriteError"): 3,
     ("profilers", "DeviceError"): 5,
+    ("profilers", "FarmError"): 3,
     ("profilers", "MeasurementError"): 5,
     ("profilers", "RuntimeNotInstalled"): 3,
     ("profilers", "StoreError"): 3,

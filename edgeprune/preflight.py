@@ -53,6 +53,12 @@ def _check_phones(config: Config) -> None:
 
     if config.cores is not None:
         check_cores(config.cores)
+    if config.farm is not None:
+        from profilers.farm.cluster import ray_library, reachable
+
+        ray_library()
+        reachable(config.farm)
+        return
     open_phones(config.serial)
     if config.runner == "native":
         find_bundles()

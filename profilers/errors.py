@@ -25,6 +25,10 @@ class StoreError(ProfilerError):
     """The store of measurements cannot be opened, read or written."""
 
 
+class FarmError(ProfilerError):
+    """No cluster where one should be, or this machine is no part of it."""
+
+
 class DeviceError(ProfilerError):
     """No phone, several phones and no choice, or a phone that does not do what it is asked."""
 

@@ -19,6 +19,7 @@ from edgeprune.cli.diagnose import EPILOG as DIAGNOSE_EPILOG
 from edgeprune.cli.diagnose import diagnose
 from edgeprune.cli.doctor import EPILOG as DOCTOR_EPILOG
 from edgeprune.cli.doctor import doctor
+from edgeprune.cli.farm import app as farm_commands
 from edgeprune.cli.groups import EPILOG as GROUPS_EPILOG
 from edgeprune.cli.groups import groups
 from edgeprune.cli.init import EPILOG as INIT_EPILOG
@@ -58,6 +59,7 @@ app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.add_typer(measurements_commands, name="measurements")
 app.add_typer(app_commands, name="app")
 app.add_typer(table_commands, name="table")
+app.add_typer(farm_commands, name="farm")
 attach(app)
 
 

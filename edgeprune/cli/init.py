@@ -24,6 +24,8 @@ SECTIONS = {
     "Target and budget (at least one limit)": (
         "target",
         "serial",
+        "farm",
+        "phone_model",
         "runner",
         "cores",
         "latency",

@@ -131,6 +131,16 @@ def optimize(
         list[str] | None,
         option("--serial", help="Phone to be fast on; may be repeated: fast on all.", panel=_GOAL, metavar="SERIAL"),
     ] = None,
+    farm: Annotated[
+        str | None,
+        option(
+            "--farm", help="Ray cluster of a lab's phones, with --target android.", panel=_GOAL, metavar="HOST:PORT"
+        ),
+    ] = None,
+    phone_model: Annotated[
+        list[str] | None,
+        option("--phone-model", help="Of the farm; may be repeated: fast on all.", panel=_GOAL, metavar="NAME"),
+    ] = None,
     runner: Annotated[
         str | None, option("--runner", help="On a phone: native (default) or app.", panel=_GOAL, metavar="NAME")
     ] = None,

@@ -47,6 +47,14 @@ Threads = Annotated[int, typer.Option("--threads", help="Threads of the runtime.
 Serial = Annotated[
     list[str] | None, typer.Option("--serial", help="Phone; may be repeated.", metavar="SERIAL", show_default=False)
 ]
+Farm = Annotated[
+    str | None,
+    typer.Option("--farm", help="Ray cluster of a lab's phones.", metavar="HOST:PORT", show_default=False),
+]
+PhoneModel = Annotated[
+    list[str] | None,
+    typer.Option("--phone-model", help="Of the farm; may be repeated.", metavar="NAME", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")]
 
 
@@ -58,12 +66,14 @@ def build(
     target: Where = "host",
     threads: Threads = 1,
     serial: Serial = None,
+    farm: Farm = None,
+    phone_model: PhoneModel = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known.")] = False,
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Measure the layers of a network on the target, and keep the times for every later search."""
-    _table(model, weights, input_shape, _settings(target, threads, serial), quiet, json, fresh=fresh)
+    _table(model, weights, input_shape, _settings(target, threads, serial, farm, phone_model), quiet, json, fresh=fresh)
 
 
 @app.command(epilog=EPILOG)
@@ -74,6 +84,8 @@ def show(
     target: Where = "host",
     threads: Threads = 1,
     serial: Serial = None,
+    farm: Farm = None,
+    phone_model: PhoneModel = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Picture of every layer, HTML.", metavar="FILE")
     ] = None,
@@ -81,7 +93,9 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show what each layer costs at which widths; what is not known is measured."""
-    _table(model, weights, input_shape, _settings(target, threads, serial), quiet, json, output=output)
+    _table(
+        model, weights, input_shape, _settings(target, threads, serial, farm, phone_model), quiet, json, output=output
+    )
 
 
 @app.command(epilog=EPILOG)
@@ -93,6 +107,8 @@ def check(
     runtime: Annotated[str, typer.Option("--runtime", help="litert or executorch.", metavar="NAME")] = "litert",
     threads: Threads = 1,
     serial: Serial = None,
+    farm: Farm = None,
+    phone_model: PhoneModel = None,
     networks: Annotated[int, typer.Option("--networks", help="Random networks to measure.", min=1)] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the widths.", min=0)] = 0,
     quiet: Quiet = False,
@@ -106,7 +122,7 @@ def check(
         from edgeprune.pipeline.cost_model import check_tables
         from edgeprune.report.cost_table import render_check
 
-        config = _config({**_settings(target, threads, serial), "runtime": runtime})
+        config = _config({**_settings(target, threads, serial, farm, phone_model), "runtime": runtime})
         with make_progress(quiet) as progress:
             subject = _subject(model, weights, input_shape)
             found = check_tables(subject, config, progress, vectors=networks, seed=seed)
@@ -141,8 +157,11 @@ def _table(
             typer.echo(f"Wrote {output}.", err=True)
 
 
-def _settings(target: str, threads: int, serial: list[str] | None) -> dict[str, Any]:
-    return {"target": target, "threads": threads, "serial": serial or []}
+def _settings(
+    target: str, threads: int, serial: list[str] | None, farm: str | None, phone_model: list[str] | None
+) -> dict[str, Any]:
+    phones = {"serial": serial or [], "farm": farm, "phone_model": phone_model or []}
+    return {"target": target, "threads": threads, **phones}
 
 
 def _config(settings: dict[str, Any]) -> "Config":

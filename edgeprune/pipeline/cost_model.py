@@ -3,7 +3,7 @@
 import math
 import random
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,14 @@ from edgeprune.pipeline.candidate_files import CandidateFiles
 from edgeprune.progress import Progress
 from edgeprune.search.cost_table import CostTable, LayerStore
 from edgeprune.search.predictor import Predictor
-from edgeprune.targets.target import Bench, Target, Targets
+from edgeprune.targets.target import Bench, Target, Targets, ratios
 from profilers.layers import LayerKey
 from profilers.store import LayerCosts, Store
 
 FITTED = 6  # networks that are measured to fit the predictor, as the rounds of a search would
 REPEATED = 5  # every fifth network is measured twice: what the clock itself repeats
 SECONDS = 0.7
+AT_ONCE = 8  # networks a phone of a farm, handed over together: the last ones of a batch keep few phones waiting
 
 
 class _Forgotten:
@@ -93,11 +94,18 @@ def check_tables(
             progress.stage(f"Measuring {FITTED} networks to fit, then {vectors} to check")
             drawn = _Drawn(coupling, multiple, seed)
             with target.bench(dense) as bench:
-                clock = _Clock(bench, predictor.target_ms, files, coupling, folder / f"candidate{suffix}")
-                for _ in range(FITTED):
-                    counts = drawn.next()
-                    predictor.observe(counts, clock(counts))
-                rows = _rows(drawn, predictor, clock, vectors, progress.advance)
+                clock = _Clock(bench, predictor.target_ms, files, coupling, folder, suffix)
+                some = [drawn.next() for _ in range(FITTED)]
+                for counts, (ms, _) in zip(some, clock(some), strict=True):
+                    predictor.observe(counts, ms)
+                rows = _rows(
+                    drawn,
+                    predictor,
+                    clock,
+                    vectors,
+                    target.width if target.width == 1 else AT_ONCE * target.width,
+                    progress.advance,
+                )
             found.append(_judged(subject, target, config, files, rows))
     return found
 
@@ -126,35 +134,47 @@ class _Drawn:
 
 
 class _Clock:
-    """Milliseconds of a network on the target: its paired ratio to dense times dense's milliseconds."""
+    """Milliseconds of networks on the target: their paired ratios to dense times dense's milliseconds."""
 
-    def __init__(self, bench: Bench, dense_ms: float, files: CandidateFiles, coupling: Coupling, path: Path) -> None:
-        self._bench, self._dense_ms, self._files, self._coupling, self._path = bench, dense_ms, files, coupling, path
+    def __init__(
+        self, bench: Bench, dense_ms: float, files: CandidateFiles, coupling: Coupling, folder: Path, suffix: str
+    ) -> None:
+        self._bench, self._dense_ms, self._files, self._coupling = bench, dense_ms, files, coupling
+        self._folder, self._suffix = folder, suffix
 
-    def __call__(self, counts: dict[str, int]) -> float:
-        self.build(counts)
-        return self.again()
+    def __call__(
+        self, networks: Sequence[dict[str, int]], twice: Container[int] = ()
+    ) -> list[tuple[float, float | None]]:
+        """(measured, measured again or None) of each; those whose positions are in `twice` again, with the others."""
+        files = [self._build(counts, number) for number, counts in enumerate(networks)]
+        again = [number for number in range(len(files)) if number in twice]
+        found = ratios(self._bench, [*files, *(files[number] for number in again)], SECONDS)
+        ms = [ratio.median * self._dense_ms for ratio, _ in found]
+        second = dict(zip(again, ms[len(files) :], strict=True))
+        return [(ms[number], second.get(number)) for number in range(len(files))]
 
-    def build(self, counts: dict[str, int]) -> None:
+    def _build(self, counts: dict[str, int], number: int) -> Artifact:
         units = {group: torch.arange(self._coupling.groups[group].units).flip(0).float() for group in counts}
-        self._file = self._files.make(counts, self._coupling.select(units, counts), self._path)
-
-    def again(self) -> float:
-        """Of the same file once more."""
-        return self._bench.ratio(self._file, seconds=SECONDS)[0].median * self._dense_ms
+        path = self._folder / f"candidate-{number}{self._suffix}"
+        return self._files.make(counts, self._coupling.select(units, counts), path)
 
 
 def _rows(
-    drawn: _Drawn, predictor: Predictor, clock: _Clock, vectors: int, advance: Callable[[float, float, str], None]
+    drawn: _Drawn,
+    predictor: Predictor,
+    clock: _Clock,
+    vectors: int,
+    at_once: int,
+    advance: Callable[[float, float, str], None],
 ) -> list[tuple[float, float, float | None]]:
     """(predicted, measured, measured again or None), ms."""
     rows: list[tuple[float, float, float | None]] = []
-    for number in range(vectors):
-        counts = drawn.next()
-        measured = clock(counts)
-        again = clock.again() if number % REPEATED == 0 else None
-        rows.append((predictor.predict(counts), measured, again))
-        advance(number + 1, vectors, f"{share_within([(p, m) for p, m, _ in rows], 0.1):.0%} within 10 %")
+    while len(rows) < vectors:
+        some = [drawn.next() for _ in range(min(at_once, vectors - len(rows)))]
+        twice = {number for number in range(len(some)) if (len(rows) + number) % REPEATED == 0}
+        timed = clock(some, twice)
+        rows += [(predictor.predict(counts), *both) for counts, both in zip(some, timed, strict=True)]
+        advance(len(rows), vectors, f"{share_within([(p, m) for p, m, _ in rows], 0.1):.0%} within 10 %")
     return rows
 
 

@@ -199,8 +199,8 @@ class Order:
         return found
 
     def _stations(self, progress: Progress, stack: ExitStack) -> list[Any]:
-        from edgeprune.targets.phones import open_station
         from profilers.android.devices import open_phones
+        from profilers.android.open_station import open_station
 
         progress.stage("Getting the phone ready")
         stations = []

@@ -22,6 +22,7 @@ class HostTarget:
     name = "this machine"
     kind: Kind = "measured"
     trips = None
+    width = 1
     notes = ()
 
     def __init__(self, threads: int, protocol: Protocol = FULL) -> None:

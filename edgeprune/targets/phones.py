@@ -1,7 +1,7 @@
 """Phones over adb as targets."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 
 from converters.artifact import Artifact
 from edgeprune.config import Config
@@ -10,14 +10,12 @@ from edgeprune.search.cost_table import Prober
 from edgeprune.targets.cores import cores_named
 from edgeprune.targets.kept import keep
 from edgeprune.targets.target import Bench, OnProgress, protocol_for
-from profilers.android.adb import Phone
-from profilers.android.app import AppRunner
 from profilers.android.bench import PhoneBench
 from profilers.android.devices import open_phones
-from profilers.android.facts import read_facts
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import compare, measure
 from profilers.android.native_runner import NativeRunner
+from profilers.android.open_station import open_station
 from profilers.android.station import Station
 from profilers.android.sustained import sustain
 from profilers.errors import RuntimeNotInstalled
@@ -28,6 +26,8 @@ from profilers.store import LayerCosts, Store
 
 class PhoneTarget:
     """Measures with `profilers.android`. Named by its model and the hash of its serial number."""
+
+    width = 1
 
     def __init__(self, station: Station, threads: int, cores: tuple[int, ...] = (), protocol: Protocol = FULL) -> None:
         self.station, self._threads, self._cores, self._protocol = station, threads, cores, protocol
@@ -115,12 +115,3 @@ def connect(config: Config, progress: Progress, stack: ExitStack) -> Iterator[Ph
             progress.note(f"{station.facts.name} is emulated: its numbers are not a phone's")
         cores = cores_named(config.cores, station.facts.clusters)
         yield PhoneTarget(station, config.threads, cores, protocol_for(config))
-
-
-@contextmanager
-def open_station(phone: Phone, runner: str, delegate: str = "cpu") -> Iterator[Station]:
-    """A phone with its runner, ready to measure. Raises DeviceError, RuntimeNotInstalled."""
-    facts = read_facts(phone)
-    made = AppRunner(phone, delegate) if runner == "app" else NativeRunner(phone, facts.abis, delegate)
-    with made as ready:
-        yield Station(phone, facts, ready)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from converters.artifact import Artifact
 from edgeprune.config import Config
@@ -27,6 +27,22 @@ class Bench(Protocol):
         ...
 
 
+@runtime_checkable
+class WideBench(Bench, Protocol):
+    """A bench that measures several candidates at once."""
+
+    def ratios(self, candidates: Sequence[Artifact], seconds: float = 1.0) -> list[tuple[Ratio, Latency]]:
+        """`ratio` of each, in order."""
+        ...
+
+
+def ratios(bench: Bench, candidates: Sequence[Artifact], seconds: float) -> list[tuple[Ratio, Latency]]:
+    """`ratio` of each, in order: at once where the bench can."""
+    if isinstance(bench, WideBench):
+        return bench.ratios(candidates, seconds)
+    return [bench.ratio(candidate, seconds) for candidate in candidates]
+
+
 class Target(Protocol):
     """A machine that files are measured on. `name` tells it apart from others of the run; `kind` labels its numbers."""
 
@@ -36,6 +52,11 @@ class Target(Protocol):
     @property
     def trips(self) -> int | None:
         """adb round trips so far; None where there are none."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Files that it measures at once."""
         ...
 
     @property
@@ -132,6 +153,10 @@ class Targets:
             from edgeprune.targets.mac import MacTarget
 
             return [MacTarget(protocol_for(self._config))]
+        if self._config.farm is not None:
+            from edgeprune.targets import farm
+
+            return list(farm.connect(self._config, self._progress, self._stack))
         if self._config.target == "android":
             from edgeprune.targets.phones import connect
 
