@@ -18,9 +18,10 @@ from profilers.android.facts import Facts, read_facts
 from profilers.android.layer_probe import PhoneProber
 from profilers.android.measure import compare, measure
 from profilers.android.open_station import open_station
+from profilers.android.serials import digest
 from profilers.android.station import Station
 from profilers.android.sustained import sustain
-from profilers.errors import ConnectionLost
+from profilers.errors import ConnectionLost, ProfilerError
 from profilers.farm.labels import SERIAL
 from profilers.layers import LayerCost, LayerKey
 from profilers.measurement import Latency, Measurement, Ratio, Window
@@ -138,9 +139,14 @@ def _phone() -> Phone:
 
 def _told(how: How, ask: Callable[[Station], T]) -> Told[T]:
     phone = _phone()
-    with open_station(phone, how.runner) as station:
-        found = ask(station)
-        return Told(found, tuple(station.notes), phone.trips)
+    try:
+        with open_station(phone, how.runner) as station:
+            found = ask(station)
+            return Told(found, tuple(station.notes), phone.trips)
+    except ProfilerError as error:
+        error.message = error.message.replace(phone.serial, digest(phone.serial)[:6])  # it is shown elsewhere
+        error.args = (error.message,)
+        raise
 
 
 @contextmanager

@@ -78,6 +78,7 @@ class Host:
         self._adb = adb or Adb()
         self._nodes: dict[str, Node] = {}
         self._not_before: dict[str, float] = {}
+        self._joined = False  # a phone of this host, at any time: a head that is away may come back
 
     @property
     def phones(self) -> list[FarmPhone]:
@@ -85,10 +86,13 @@ class Host:
         return [node.phone for node in self._nodes.values()]
 
     def run(self) -> None:
-        """Until Ctrl-C."""
+        """Until Ctrl-C; a hiccup of adb does not end it. Raises FarmError where no phone could ever join."""
         try:
             while True:
-                self.look()
+                try:
+                    self.look()
+                except DeviceError as error:
+                    self._tell(error.message)
                 pause(LOOK_S)
         finally:
             self.leave()
@@ -135,8 +139,15 @@ class Host:
             self._tell(f"a phone cannot join: {error.message.replace(serial, '(serial)')}")
             return
         phone = FarmPhone.of(facts, litert)
-        node = self._start(serial, phone)
-        self._nodes[serial] = node
+        try:
+            reachable(self._address)
+            self._nodes[serial] = self._start(serial, phone)
+        except FarmError as error:
+            if not self._joined:
+                raise
+            self._tell(f"{phone.name} ({phone.serial_sha256[:6]}) cannot join now: {error.message}")
+            return
+        self._joined = True
         mark = ", emulated: not a phone" if facts.emulated else ""
         self._tell(f"{facts.name} ({facts.serial_sha256[:6]}) joined: Android {facts.android}, {facts.soc}{mark}")
 

@@ -1,5 +1,6 @@
 """A farm without a cluster: what is told to Ray, which phones are meant, how work is parted, what is refused."""
 
+import copy
 import json
 import os
 import sys
@@ -7,15 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from typer.testing import Result
 
 from edgeprune.errors import UsageError
 from edgeprune.targets.farm import chosen, parted
+from profilers.android.adb import Adb
+from profilers.android.adb import Phone as Behind
 from profilers.android.serials import digest
-from profilers.errors import DeviceError, RuntimeNotInstalled
-from profilers.farm import join
+from profilers.errors import ConnectionLost, DeviceError, FarmError, RuntimeNotInstalled
+from profilers.farm import beside, join
 from profilers.farm.cluster import Farm
 from profilers.farm.labels import FarmPhone
 from profilers.layers import LayerKey
@@ -152,6 +156,49 @@ def test_ray_that_does_not_start_is_told(
     with pytest.raises(join.FarmError, match="another version of Ray"):
         join.Host("lab-1:6379", print).look()
     assert told() == []
+
+
+def test_an_error_beside_a_phone_does_not_tell_its_serial_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "_phone", lambda: Behind(Adb(sys.executable), "SERIAL1"))
+
+    def lost(phone: Behind, runner: str) -> NoReturn:
+        raise ConnectionLost(f"Phone {phone.serial} went away with {runner}.", "Look at it.")
+
+    monkeypatch.setattr(beside, "open_station", lost)
+    with pytest.raises(ConnectionLost) as caught:
+        beside.time_layers(beside.How(), [])
+    copied = copy.copy(caught.value)  # taken apart and put together as by Ray
+    for error in (caught.value, copied):
+        assert str(error) == f"Phone {digest('SERIAL1')[:6]} went away with native. (Look at it.)"
+    assert isinstance(copied, ConnectionLost), "Ray repeats only this kind"
+
+
+def test_a_head_that_is_away_ends_a_host_only_before_its_first_phone(
+    phone: Phone, native: Path, told: Callable[[], list[tuple[list[str], str, int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(address: str) -> NoReturn:
+        raise FarmError(f"No Ray cluster answers at {address}.")
+
+    heard: list[str] = []
+    host = join.Host("lab-1:6379", heard.append)
+    monkeypatch.setattr(join, "reachable", away)
+    with pytest.raises(FarmError):
+        host.look()
+    monkeypatch.setattr(join, "reachable", lambda address: address)
+    host.look()
+    try:
+        os.kill(told()[-1][2], 9)
+        while alive(told()[-1][2]):
+            time.sleep(0.05)
+        monkeypatch.setattr(join, "reachable", away)
+        look_until(host, 0)
+        host.look()
+        assert "cannot join now: No Ray cluster answers at lab-1:6379." in heard[-1]
+        monkeypatch.setattr(join, "reachable", lambda address: address)
+        look_until(host, 1)
+    finally:
+        host.leave()
+    del phone, native
 
 
 @pytest.mark.parametrize(

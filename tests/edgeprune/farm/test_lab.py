@@ -1,9 +1,11 @@
 """A real Ray cluster of several nodes, real `edgeprune farm join`, emulated phones; what is lost is made good."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from converters.artifact import Artifact, sha256
 from edgeprune.config import Config
 from edgeprune.progress import LoggedProgress
 from edgeprune.targets.farm import FarmTarget, connect
+from edgeprune.targets.target import on_each
+from profilers.errors import DeviceError, MeasurementError
+from profilers.farm import cluster
 from profilers.farm.cluster import Farm
 from profilers.host.litert_flatbuffer import layer_file
 from profilers.layers import LayerKey
@@ -68,6 +73,12 @@ def target(address: str) -> Iterator[Callable[[], FarmTarget]]:
             return found
 
         yield make
+
+
+@pytest.fixture
+def given(enlarged: list[str]) -> list[str]:
+    """What a network computes on 8x8 is a tenth of what a call of the emulated phone costs."""
+    return enlarged
 
 
 def artifact(folder: Path, channels: int) -> Artifact:
@@ -147,3 +158,59 @@ def test_a_phone_and_a_host_that_are_lost_in_mid_run_cost_only_their_own_work(
     staying.wait_for("joined", 3)
     assert farm_target.width == 2, "a phone that comes back is used again"
     assert kept.left_behind() == []
+
+
+def test_two_kinds_of_phones_errors_of_the_work_and_a_farm_that_is_empty(
+    lab: Callable[..., tuple[Host, list[Phone]]], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, one), (dying, other) = lab(1), lab(1, "EdgePrune other emulated phone")
+    models = ["EdgePrune emulated", "other"]
+    with ExitStack() as stack:
+        with pytest.raises(DeviceError, match="2 kinds of phones"):
+            list(connect(Config(target="android", farm=address), LoggedProgress(), stack))
+        both = list(connect(Config(target="android", farm=address, phone_model=models), LoggedProgress(), stack))
+        assert len({target.fingerprint() for target in both}) == 2
+        file = artifact(tmp_path, 16)
+        found = on_each(both, lambda target: target.measure({"net": file}, memory=False)["net"])
+        assert [{m.device.serial_sha256} for m in found] == [serials(one), serials(other)]
+        assert [m.device.name for m in found] == [
+            "EdgePrune emulated phone",
+            "EdgePrune other emulated phone",
+        ]
+        file.path.write_bytes(b"no model")
+        bad = replace(file, sha256=sha256(file.path), size_bytes=8)
+        with pytest.raises(MeasurementError):
+            both[0].measure({"net": bad}, memory=False)
+        monkeypatch.setattr(cluster, "ALONE_S", 2.0)
+        dying.die()
+        with pytest.raises(DeviceError, match="no such phone"), both[1].prober() as prober:
+            prober.time_ms(KEYS)
+
+
+def test_optimize_on_a_farm_that_loses_a_phone(
+    lab: Callable[..., tuple[Host, list[Phone]]], cli: Cli, given: list[str], address: str, tmp_path: Path
+) -> None:
+    (host, phones), lost = lab(2), []
+
+    def unplug() -> None:
+        """The first phone that times layers."""
+        wait_until(lambda: any("--batch" in call for phone in phones for call in phone.history), lambda: "no layers")
+        lost.extend(phone for phone in phones if any("--batch" in call for call in phone.history))
+        lost[0].unplug()
+
+    saboteur = threading.Thread(target=unplug)
+    saboteur.start()
+    farm = ("--target", "android", "--farm", address, "--epochs", "1", "--formats", "litert", "-o", "run")
+    done = cli("optimize", *given, "--latency", "85%", *farm)
+    saboteur.join()
+    assert done.exit_code in (0, 4), done.stderr
+    host.wait_for("went away")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["device"]["kind"] == "emulated"
+    assert [r["source"] for r in result["budget"]["requirements"]] == ["emulated"]
+    kept = "".join(path.read_text() for path in (tmp_path / "run").rglob("*") if path.suffix in (".json", ".yaml"))
+    assert not any(phone.address in kept + done.stdout + done.stderr for phone in phones)
+    probes = re.search(r"(\d+) layers emulated now, 0 known", " ".join(done.stderr.split()))
+    assert probes is not None, done.stderr
+    assert int(probes[1]) > 50
+    assert sum(len(phone.running()) for phone in phones if phone not in lost) == 0
