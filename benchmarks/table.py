@@ -11,6 +11,7 @@ from typing import Any
 from edgeprune.files import write_text
 
 BUILD = Path("build/bench")
+TOOLS = ("torch", "ai-edge-litert", "litert-torch", "executorch", "coremltools")
 
 
 def once(name: str, key: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def write_section(page: Path, title: str, text: str) -> None:
 def machine() -> str:
     """The machine and the versions behind the numbers."""
     cpu = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown CPU")
-    tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "ai-edge-litert", "litert-torch"))
+    tools = ", ".join(f"{tool} {version(tool)}" for tool in TOOLS)
     return f"Machine: {cpu}, {platform.system()}, Python {platform.python_version()}, {tools}."
 
 

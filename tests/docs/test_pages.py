@@ -91,3 +91,12 @@ def test_every_page_is_in_the_index() -> None:
     assert [
         page.name for page in (ROOT / "docs").glob("*.md") if page.name not in index and page.name != "index.md"
     ] == []
+
+
+def test_the_versions_of_the_converters_are_those_that_are_pinned() -> None:
+    page = (ROOT / "docs" / "converters.md").read_text(encoding="utf-8")
+    cells = dict(re.findall(r"^\| (EdgePrune's own|`make [a-z0-9-]+`) \| ([^|;]+);", page, re.MULTILINE))
+    assert len(cells) == 3
+    for name, cell in cells.items():
+        pins = (ROOT / ("Makefile" if "make" in name else "pyproject.toml")).read_text(encoding="utf-8")
+        assert [tool for tool in cell.split(", ") if tool.replace(" ", "==") not in pins] == []
