@@ -11,8 +11,9 @@ from edgeprune.errors import BudgetNotMet
 from edgeprune.graph import Coupling
 from edgeprune.pipeline.job import Job
 from edgeprune.registry import make
+from edgeprune.search.aim import Aim
 from edgeprune.search.limits import Latency, Limit
-from edgeprune.search.loop import AIM, MAX_ROUNDS, WINDOW, Floor, Measure, Round, SearchResult
+from edgeprune.search.loop import MAX_ROUNDS, Floor, Measure, Round, SearchResult
 from edgeprune.sources.batches import calibration_batches
 
 _SCORING_IMAGES = 256
@@ -37,7 +38,7 @@ def allot(
     all_limits: list[Limit] = [*([latency] if latency else []), *limits]
     rule = _rule(job, coupling, scores, menus)
     rounds: list[Round] = []
-    aim, reason = AIM if latency else 1.0, "predicted, not measured"
+    aim, reason = Aim(), "predicted, not measured"
 
     def used(counts: Mapping[str, float]) -> float:
         whole = {group: round(count) for group, count in counts.items()}
@@ -47,7 +48,7 @@ def allot(
         latency.aim()
     for number in range(1, MAX_ROUNDS + 1):
         try:
-            counts = rule(used, aim)
+            counts = rule(used, aim.share if latency else 1.0)
         except BudgetNotMet as error:
             reason = f"the floor is above the budget: {error.message}"
             break
@@ -62,12 +63,13 @@ def allot(
         if latency is None or measured is None:
             break
         latency.observe(counts, measured)
+        aim.observe(measured)
         share = measured.upper / latency.budget
         reason = f"timed at {share:.1%} of the budget"
-        if WINDOW[0] <= share <= WINDOW[1]:
+        if rounds[-1].inside(latency.budget):
             break
-        if share > WINDOW[1]:
-            aim -= 0.01
+        if share > 1:
+            aim.lower()
     return _result(coupling, scores, menus, latency, measure, rounds, reason, time.perf_counter() - started)
 
 

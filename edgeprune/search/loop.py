@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from edgeprune.graph import Coupling
+from edgeprune.search.aim import Aim, fills, keeps
 from edgeprune.search.candidates import best_widths, finer
 from edgeprune.search.costs import Menus
 from edgeprune.search.curves import Curve
@@ -20,9 +21,6 @@ from edgeprune.search.problem import Choice, Infeasible
 from edgeprune.search.sensitivity import Sensitivity
 from edgeprune.task import Task
 
-AIM = 0.97
-WINDOW = (0.95, 1.0)
-LEAST_MEDIAN = 0.9  # of the budget: below it an interval that ends in the window tells of noise, not of the network
 MAX_ROUNDS = 12
 FINER_STEPS = (4, 1)
 
@@ -55,14 +53,11 @@ class Round:
 
     def within(self, budget_ms: float) -> bool:
         """True when the measurement meets the budget."""
-        return self.measured is not None and self.measured.upper <= WINDOW[1] * budget_ms
+        return self.measured is not None and keeps(self.measured, budget_ms)
 
     def inside(self, budget_ms: float) -> bool:
         """True when the measurement meets the budget and uses it."""
-        used = self.measured is not None and (
-            self.measured.upper >= WINDOW[0] * budget_ms and self.measured.ms >= LEAST_MEDIAN * budget_ms
-        )
-        return used and self.within(budget_ms)
+        return self.measured is not None and fills(self.measured, budget_ms)
 
 
 @dataclass(frozen=True)
@@ -156,12 +151,12 @@ class _Loop:
         self.limits: list[Limit] = [*([latency] if latency is not None else []), *limits]
         self.rounds: list[Round] = []
         self.floor: Floor | None = None
-        self.aim = AIM
+        self.aim = Aim()
         if latency is not None:
             latency.aim()
 
     def solve(self) -> Choice:
-        shares = {self.latency.name: self.aim} if self.latency is not None else {}
+        shares = {self.latency.name: self.aim.share} if self.latency is not None else {}
         return best_widths(self.menus, self.curves, self.limits, shares, [r.counts for r in self.rounds])
 
     def loss(self, counts: Choice) -> float:
@@ -200,6 +195,7 @@ class _Loop:
         measured = self.measure(counts, kept) if self.measure is not None and self.latency is not None else None
         if measured is not None and self.latency is not None:
             self.latency.observe(counts, measured)
+            self.aim.observe(measured)
         done = Round(len(self.rounds) + 1, counts, predicted, measured, self.loss(counts), step)
         self.rounds.append(done)
         if self.on_round is not None:
@@ -226,8 +222,8 @@ class _Loop:
             share = done.measured.upper / self.latency.budget
             if done.inside(self.latency.budget):
                 return f"timed at {share:.1%} of the budget"
-            if share > WINDOW[1] and step != "solve":
-                self.aim -= 0.01
+            if share > 1 and step != "solve":
+                self.aim.lower()
         return f"{max_rounds} rounds"
 
     def finer(self) -> tuple[Choice, str] | None:
