@@ -4,10 +4,12 @@ import ast
 import pickle
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch
 
 import edgeprune
 
@@ -40,17 +42,22 @@ ARGUMENT = {
 }
 
 
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    """The syntax tree of a file, flat."""
+    return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
 def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
     """(name as written, call) of every call in a file."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in nodes(file):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             yield ast.unparse(node.func), node
 
 
 def imported(file: Path) -> set[str]:
     """module.name of everything that a file imports by `from module import name`."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    froms = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module)
+    froms = (node for node in nodes(file) if isinstance(node, ast.ImportFrom) and node.module)
     return {f"{node.module}.{name.name}" for node in froms for name in node.names}
 
 
@@ -65,7 +72,7 @@ def test_durations_come_from_clocks_that_nobody_sets() -> None:
     subtracted = {
         str(file.relative_to(ROOT))
         for file in SOURCES
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes(file)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
         and any(isinstance(side, ast.Call) and ast.unparse(side.func) in DATES for side in (node.left, node.right))
     }  # fmt: skip
@@ -89,12 +96,27 @@ def _has(call: ast.Call, argument: str, value: bool) -> bool:
     )
 
 
-def test_a_run_unpickles_nothing(fast: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pickled(tmp_path: Path) -> Path:
+    """A file that only an unpickler reads."""
+    torch.save({"function": print}, tmp_path / "code.pt")
+    return tmp_path / "code.pt"
+
+
+def test_a_run_unpickles_nothing(
+    fast: dict[str, Any], pickled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise AssertionError("something was unpickled")
 
-    for name in ("load", "loads", "Unpickler", "dump"):
+    class Refusing(pickle.Unpickler):
+        load = refuse
+
+    monkeypatch.setattr(pickle, "Unpickler", Refusing)
+    for name in ("load", "loads"):
         monkeypatch.setattr(pickle, name, refuse)
+    with pytest.raises(AssertionError, match="unpickled"):
+        torch.load(pickled, weights_only=False)  # that the refusal works
     result = edgeprune.optimize("builtin:resnet8", output=tmp_path / "run", **fast)
     assert result.met
     edgeprune.load(tmp_path / "run")
