@@ -14,7 +14,8 @@ def find() -> Path:
     if found is None or not Path(found).is_file():
         raise MissingExtra(
             f"--via onnx2tf needs onnx2tf in an environment of its own: {named or 'none was found'}",
-            "Run `make onnx2tf`, or set EDGEPRUNE_ONNX2TF to the program.",
+            "Run `make onnx2tf`; or `pip install edgeprune[onnx2tf]` into another environment than this one, and set "
+            "EDGEPRUNE_ONNX2TF to the program there.",
         )
     return Path(found)
 

@@ -2,7 +2,8 @@
 
 `optimize` runs as a dry run, which does all that a run does before its first stage; the tutorial's commands are
 executed as they stand by tests/docs, `--masked` and what converts, measures or prunes in the slow tests, what needs a
-phone on the emulated one. `table check` measures two random networks instead of 200.
+phone on the emulated one. `table check` measures two random networks instead of 200. Those that name the lab's Ray
+cluster are executed with a cluster of this machine by tests/edgeprune/farm.
 """
 
 import os
@@ -39,9 +40,11 @@ def kind(page: str, line: str) -> str:
     words = shlex.split(line, comments=True)
     if page == "tutorial.md":
         return "tutorial"
+    if "lab-1:6379" in words:
+        return "lab"
     if "android" in words or words[1] == "devices":
         return "phone"
-    if words[1] in ("convert", "check", "prune", "table") or "--masked" in words or ".pte" in line:
+    if words[1] in ("convert", "check", "prune", "table") or "--masked" in words or ".pte" in line or "bench" in words:
         return "slow"
     return "quick"
 
@@ -60,7 +63,7 @@ def place(tmp_path: Path, trained: Path, fast_run: Path, monkeypatch: pytest.Mon
     torch.manual_seed(0)
     save_file(load_model("net.py:make", num_classes=2).state_dict(), "net.safetensors")
     for number in range(24):
-        folder = tmp_path / "pictures" / ("val" if number % 4 == 0 else "train") / ("cats", "dogs")[number % 2]
+        folder = tmp_path / "pictures" / ("val" if number % 3 == 0 else "train") / ("cats", "dogs")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((96, 96), 20 + number).convert("RGB").save(folder / f"{number}.png")
     shutil.copy(trained, "digits.safetensors")
@@ -85,7 +88,7 @@ def call(line: str, *more: str) -> Result:
 
 
 def test_every_command_has_its_test() -> None:
-    assert {kind(page, line) for page, line in commands()} == {"quick", "slow", "phone", "tutorial"}
+    assert {kind(page, line) for page, line in commands()} == {"quick", "slow", "phone", "tutorial", "lab"}
 
 
 @pytest.mark.usefixtures("place")
@@ -106,8 +109,10 @@ def test_quick(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("place")
-def test_slow(trained: Path) -> None:
+def test_slow(trained: Path, fast: dict[str, Any]) -> None:
     """In the order of the pages: some need the files of those before."""
+    shutil.rmtree("runs/demo")
+    edgeprune.optimize("builtin:resnet8", output="runs/demo", **{**fast, "formats": ["litert", "coreml"]})
     network = edgeprune.load("runs/demo")
     import converters
 

@@ -207,6 +207,30 @@ def test_the_pictures_hold_the_numbers() -> None:
     assert drawn["recall"]["data"][1]["x"][0] == pytest.approx(87.2)
 
 
+def test_a_few_runs_that_were_held_up_do_not_squeeze_the_histogram() -> None:
+    calm, held = measurements(), measurements()
+    held["pruned"]["samples_ms"][:3] = [9.0, 29.25, 12.0]
+    drawn = all_figures(sample(), held)["histogram"]
+    assert drawn["data"][1]["x"] == held["pruned"]["samples_ms"], "nothing is dropped"
+    low, high = drawn["layout"]["xaxis"]["range"]
+    every = held["dense"]["samples_ms"] + held["pruned"]["samples_ms"]
+    beyond = sum(ms > high for ms in every)
+    assert low < min(every)
+    assert 0.6 < high < 1.0
+    assert 3 <= beyond <= 0.02 * len(every)
+    assert drawn["layout"]["annotations"][0]["text"] == f"{beyond} of {len(every)} runs took longer, up to 29.2 ms"
+    assert drawn["data"][0]["xbins"]["end"] > 29.25
+    assert "annotations" not in all_figures(sample(), calm)["histogram"]["layout"], "nothing lies beyond"
+
+
+def test_the_budget_is_named_where_there_is_room() -> None:
+    label = all_figures(sample(), measurements())["tradeoff"]["layout"]["annotations"][0]
+    assert label["xanchor"] == "right"
+    held = sample()
+    held.dense.latency_ms.median = 2.0
+    assert all_figures(held, measurements())["tradeoff"]["layout"]["annotations"][0]["xanchor"] == "left"
+
+
 def test_recalls_carry_wilson_intervals_and_the_matrix_their_counts() -> None:
     drawn = all_figures(sample(), measurements())
     n, p, z = 1000, 0.872, 1.959964  # T-shirt, pruned
