@@ -1,7 +1,7 @@
 """Everything a run can be told. One model serves the command line, edgeprune.yaml and Python keyword arguments."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -236,6 +236,17 @@ def read_config_file(path: Path) -> dict[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in loaded.items() if value is not None}
 
 
+def choices(setting: str) -> list[str]:
+    """The words that a setting may be; none for one that takes others."""
+    kinds = [Config.model_fields[setting].annotation]
+    found: list[str] = []
+    for kind in kinds:
+        below = get_args(kind)
+        found += [value for value in below if isinstance(value, str)]
+        kinds += [value for value in below if not isinstance(value, str)]
+    return found
+
+
 def _explain(error: ValidationError, config_file: Path | None) -> str:
     from difflib import get_close_matches
 
@@ -246,6 +257,9 @@ def _explain(error: ValidationError, config_file: Path | None) -> str:
             near = get_close_matches(key, list(Config.model_fields), 1)
             lines.append(f"{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
         else:
-            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})")
+            allowed = choices(key) if problem["type"] == "literal_error" else []
+            near = get_close_matches(str(problem["input"]), allowed, 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r}){meant}")
     where = f" (typed, or in {config_file})" if config_file else ""
     return f"Wrong settings{where}: " + "; ".join(lines)

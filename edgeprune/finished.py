@@ -11,7 +11,10 @@ def read_result(run: Path) -> Result:
     """result.json of a finished run. Raises UsageError."""
     file = run / "result.json"
     if not file.is_file():
-        raise UsageError(f"{run} is not a finished run: it has no result.json.", "Give the run directory of optimize.")
+        places = (Path("runs"), run.parent)
+        runs = sorted({str(found.parent) for place in places for found in place.glob("*/result.json")})
+        cure = f"Finished runs here: {', '.join(runs)}." if runs else "Give the run directory of optimize."
+        raise UsageError(f"{run} is not a finished run: it has no result.json.", cure)
     try:
         return Result.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

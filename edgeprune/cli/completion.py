@@ -147,16 +147,10 @@ def axis(name: str, incomplete: str) -> Iterable[str]:
 
 def choices(setting: str, incomplete: str) -> list[str]:
     """The values that a setting of `Config` takes."""
-    from edgeprune.config import Config
+    from edgeprune import config
 
     del incomplete
-    kinds = [Config.model_fields[setting].annotation]
-    found: list[str] = []
-    for kind in kinds:
-        below = get_args(kind)
-        found += [value for value in below if isinstance(value, str)]
-        kinds += [value for value in below if not isinstance(value, str)]
-    return found
+    return config.choices(setting)
 
 
 def formats(incomplete: str) -> list[str]:

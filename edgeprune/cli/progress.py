@@ -100,7 +100,7 @@ class _PlainProgress:
         self._check()
         now = time.monotonic()
         if now - self._last > _PLAIN_EVERY_S:
-            left = f", {_span((now - self._began) * (total - done) / done)} left" if done > 0 else ""
+            left = f", {_span((now - self._began) * (total - done) / done)} left" if 0 < done < total else ""
             self._line(f"  {done:g}/{total:g} {text}{left}")
 
     def note(self, text: str) -> None:

@@ -21,6 +21,8 @@ from edgeprune.sources.batches import gather, loaders
 from edgeprune.sources.data import Data, is_loader, load_data
 from edgeprune.sources.models import load_model
 
+_ROUNDING = 0.01  # what undoing a normalisation may miss 0 and 1 by
+
 
 def compare(folders: Sequence[Path], progress: Progress, *, images: int = 500) -> Comparison:
     """Compare finished runs on the same data; networks are asked on `images` of the final split, spread over it.
@@ -33,9 +35,12 @@ def compare(folders: Sequence[Path], progress: Progress, *, images: int = 500) -
         return Comparison(runs, split, note=note)
     data = _data(next(iter(configs.values())))
     shown, targets = _images(data, split, images)
+    if note := _no_pictures(shown, data):
+        return Comparison(runs, split, note=note)
     networks, pairs = _networks(dict(zip(runs, folders, strict=True)), configs, data)
     progress.stage(f"Asking {len(networks)} networks: {len(targets)} images, {len(CORRUPTIONS)} corruptions")
     answers: dict[str, Answers] = {}
+    shown = shown.clamp(0, 1)
     for name, network in networks.items():
 
         def advance(corruption: str, name: str = name) -> None:
@@ -88,7 +93,7 @@ def _data(config: Config) -> Data:
 
 
 def _images(data: Data, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Images in [0, 1], the data's normalisation undone, and their classes."""
+    """Images with the data's normalisation undone, and their classes."""
     source: Any = data.test if split == "test" else data.val
     if is_loader(source):
         source = _items(loaders(data)[2 if split == "test" else 1])
@@ -96,7 +101,19 @@ def _images(data: Data, split: str, count: int) -> tuple[Tensor, Tensor]:
     inputs, targets = gather(source, chosen)
     if not isinstance(inputs, Tensor) or inputs.ndim != 4:
         raise UsageError("The networks take something else than images.", "Compare classifiers of images.")
-    return (inputs.float() * _spread(data.std, 1.0) + _spread(data.mean, 0.0)).clamp(0, 1), torch.as_tensor(targets)
+    return inputs.float() * _spread(data.std, 1.0) + _spread(data.mean, 0.0), torch.as_tensor(targets)
+
+
+def _no_pictures(images: Tensor, data: Data) -> str:
+    """Why the values are no pictures in [0, 1], which corruptions are defined on; empty if they are."""
+    low, high = float(images.min()), float(images.max())
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return ""
+    known = "with its mean and std undone" if data.mean or data.std else "and tells no mean and std"
+    return (
+        f"{data.name} gives values from {low:.3g} to {high:.3g} {known}: corruptions and feature geometry need "
+        "pictures in [0, 1]. Return `mean` and `std`, as they were applied, beside `train`."
+    )
 
 
 def _items(batches: Any) -> Any:

@@ -51,7 +51,8 @@ def tradeoff(result: Result) -> Spec | None:
     limit = facts.requirement(result, "latency")
     if limit is not None and limit.unit == "ms":
         layout["shapes"] = [dashed(x0=limit.limit, x1=limit.limit, y0=0, y1=1, yref="paper")]
-        left = limit.limit < 0.5 * max(x for trace in traces for x in trace["x"])  # no room for words on that side
+        widest = max(network.latency_ms.p90 for _, network in points if network.latency_ms is not None)
+        left = limit.limit < 0.5 * widest  # no room for words on that side
         side = {"xanchor": "left", "xshift": 4} if left else {"xanchor": "right", "xshift": -4}
         layout["annotations"] = [
             {"x": limit.limit, "y": 1, "yref": "paper", "text": f"budget {limit.limit:.3g} ms", "showarrow": False}
@@ -240,15 +241,15 @@ def _recall_change(row: tuple[str, float | None, float | None]) -> float:
 def histogram(measurements: Mapping[str, Mapping[str, Any]]) -> Spec | None:
     """Every raw latency sample of the final measurement.
 
-    Where a few runs were held up, the picture opens on the 99 % that were not, and says how many lie beyond: all are in
-    it, a double click shows them.
+    Where some runs were held up, the picture opens on those below twice the 90th percentile, and says how many lie
+    beyond: all are in it, a double click shows them.
     """
     kept = {name: list(measurements.get(name, {}).get("samples_ms") or ()) for name in ("dense", "pruned")}
     every = [ms for samples in kept.values() for ms in samples]
     if not every:
         return None
-    low, high = min(every), max(sorted(samples)[int(0.99 * (len(samples) - 1))] for samples in kept.values() if samples)
-    high = max(every) if max(every) < 1.5 * high else 1.1 * high
+    tenths = [sorted(samples)[int(0.9 * (len(samples) - 1))] for samples in kept.values() if samples]
+    low, high = min(every), min(max(every), 2 * max(tenths))
     bins = {"start": low, "end": max(every) + (high - low) / BINS, "size": (high - low) / BINS or 1.0}
     traces: list[Spec] = [
         {

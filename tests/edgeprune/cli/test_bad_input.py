@@ -60,6 +60,7 @@ def test_unknown_names_come_with_the_nearest(refused, words, found, nearest):
         (("--memory", "3 apples"), "'3 apples'", "30MB"),
         ((), "No budget given", "--latency 50%"),
         ((*HALF, "--target", "fridge"), "'fridge'", "--help"),
+        ((*HALF, "--target", "andriod"), "did you mean android?", "--help"),
         ((*HALF, "--weights", "none.safetensors"), "none.safetensors", ""),
         ((*HALF, "--config", "none.yaml"), "none.yaml", "edgeprune init"),
         ((*HALF, "--task", "none.py:Task"), "none.py", "file.py:function"),

@@ -34,6 +34,34 @@ def test_runs_on_other_data_and_a_run_twice_are_refused(
     assert "digits and letters" in done.stderr
 
 
+OWN = """
+from edgeprune.sources.digits import load
+
+def digits():
+    parts = load([0.5], [1.0], 0)  # -0.5 to 0.5
+    return {name: getattr(parts, name) for name in ("train", "val", "test")}
+
+def told():
+    return {**digits(), "mean": [0.5], "std": [1.0]}
+"""
+
+
+def test_values_that_are_no_pictures_are_not_corrupted(
+    cli: Callable[..., Result], fast_run: Path, tmp_path: Path
+) -> None:
+    """Clamped to [0, 1] they would be other images, and every accuracy a wrong one."""
+    (tmp_path / "own.py").write_text(OWN)
+    for function, asked in (("digits", False), ("told", True)):
+        run = shutil.copytree(fast_run, tmp_path / function)
+        config = (run / "config.yaml").read_text()
+        (run / "config.yaml").write_text(config.replace("data: builtin:digits", f"data: own.py:{function}"))
+        done = cli("compare", run, "--images", "40", "--json")
+        assert done.exit_code == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert bool(found.get("networks")) is asked
+        assert ("from -0.5 to 0.5 and tells no mean" in json.dumps(found)) is not asked
+
+
 def test_a_run_is_compared_with_its_dense_network(cli: Callable[..., Result], fast_run: Path, tmp_path: Path) -> None:
     twin = shutil.copytree(fast_run, tmp_path / "twin")
     done = cli("compare", fast_run, twin, "--images", "1000", "--json")
