@@ -6,15 +6,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from edgeprune.config import make_config
+from edgeprune.config import Config, make_config
 from edgeprune.errors import UsageError
 from edgeprune.finished import read_result
 from edgeprune.graph import Protection, Widths
-from edgeprune.pipeline.job import job_from_config, make_job
+from edgeprune.pipeline.job import Job, job_from_config, make_job
+from edgeprune.pipeline.led import everywhere, led
 from edgeprune.pipeline.optimize import optimize_job
 from edgeprune.pipeline.prune import Goal, Ranking, prune_network
 from edgeprune.pipeline.publish import restore
 from edgeprune.preflight import check
+from edgeprune.processes import restarted
 from edgeprune.progress import LoggedProgress, Progress
 from edgeprune.quantity import parse_limit
 from edgeprune.result import Result
@@ -49,7 +51,8 @@ def optimize(
     or `task`, replace classification. `settings`: any key of edgeprune.yaml, such as `target="host", latency="50%"`.
 
     Returns the result, whose `module` is the pruned network and whose `path` is the run directory. `met` says whether
-    the budget is met. Raises EdgePruneError and the errors of the packages below.
+    the budget is met. In a script under torchrun all processes call this, and train together; only rank 0 gets `module`
+    and `path`. Raises EdgePruneError and the errors of the packages below.
     """
     progress = progress or LoggedProgress()
     if isinstance(model, str):
@@ -58,17 +61,23 @@ def optimize(
     if config.max_drop is not None or config.pareto is not None:
         raise UsageError("max_drop and pareto take several runs.", "Ask with `edgeprune optimize --max-drop` instead.")
     check(config, has_model=not isinstance(model, str), has_data=train is not None)
-    if isinstance(model, str) and train is None:
-        job = job_from_config(config, progress)
-    else:
+
+    def job_of(config: Config) -> Job:
+        if isinstance(model, str) and train is None:
+            return job_from_config(config, progress)
         data = wrap_data(train, val, test, class_names or None, name="Python objects", seed=config.seed)
         network = load_model(
             model, config.weights, num_classes=len(data.class_names) or None, in_channels=data.input_shape[0]
         )
         chosen = task or _task(loss, evaluate, data)
         example = (example_input,) if isinstance(example_input, Tensor) else example_input
-        job = make_job(config, network, data, chosen, progress, "edgeprune.optimize(...)", example)
-    return optimize_job(job, Path(output) if output else None, resume=resume)
+        return make_job(config, network, data, chosen, progress, "edgeprune.optimize(...)", example)
+
+    result = None
+    with led(config, job_of) as leads:
+        if leads:
+            result = optimize_job(job_of(config), Path(output) if output else None, resume=resume or restarted())
+    return everywhere(config, result)
 
 
 def prune(

@@ -108,6 +108,13 @@ class Config(BaseModel):
     )
     seed: int = Field(0, ge=0, description="seed of all randomness")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where training runs")
+    devices: int | None = Field(
+        None, ge=1, le=1024, description="processes that train together on a machine, a GPU each where there are any"
+    )
+    nodes: int | None = Field(None, ge=1, le=1024, description="machines that train together (torchrun)")
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        "32", description="arithmetic of training; auto: the fastest that the GPU has"
+    )
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -134,6 +141,11 @@ class Config(BaseModel):
         if unknown or not names:
             raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}: choose from {', '.join(ALL_FORMATS)}")
         return names
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
 
     @field_validator("keep", "serial", "phone_model", mode="before")
     @classmethod

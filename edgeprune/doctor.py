@@ -32,7 +32,7 @@ EXTRAS = {
     "coreml": ("coremltools",),
     "onnx": ("onnx", "onnxscript", "onnxruntime", "onnx2torch", "onnxslim"),
     "tensorboard": ("tensorboard",),
-    "distributed": ("ray", "sqlalchemy", "psycopg"),
+    "distributed": ("lightning-fabric", "ray", "sqlalchemy", "psycopg"),
 }
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from edgeprune.config import Config
 from edgeprune.curves import check_installed
 from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.processes import processes
 from edgeprune.recipe import load_recipe
 
 _MODULES = {"litert": ("litert_torch", "ai_edge_litert"), "executorch": ("executorch",), "coreml": ("coremltools",)}
@@ -23,10 +24,29 @@ def check(config: Config, *, has_model: bool = False, has_data: bool = False) ->
     if not config.budget().limits:
         raise UsageError("No budget given.", "Pass --latency 50% (or 20ms), --memory, --file-size or --macs.")
     load_recipe(config.recipe, **config.axes())
+    _check_training(config, has_model or has_data)
     _check_target(config)
     _check_formats(config)
     if config.log is not None:
         check_installed()
+
+
+def _check_training(config: Config, objects: bool) -> None:
+    """`objects`: something comes as a Python object, which processes of our own making cannot see."""
+    own = processes(config)
+    if own.world == 1 and config.precision == "32":
+        return
+    from edgeprune.recover.fabric import missing
+    from edgeprune.recover.hardware import choose, training_device
+
+    if find_spec("lightning_fabric") is None:
+        raise missing()
+    if objects and own.world > 1 and not own.launched:
+        raise UsageError(
+            f"devices={own.devices} starts processes that cannot see Python objects.",
+            f"Start the script itself with: torchrun --nproc-per-node {own.devices} SCRIPT.py, or pass specs.",
+        )
+    choose(config.precision, training_device(config.accelerator, own.devices).type)
 
 
 def _check_target(config: Config) -> None:

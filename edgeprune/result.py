@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 
 class Schema(BaseModel):
@@ -194,6 +194,17 @@ class SearchSummary(Schema):
     layers: list[LayerCost] = []
 
 
+class Processes(Schema):
+    """Who trained: `devices` processes on each of `nodes` machines."""
+
+    devices: int = 1
+    nodes: int = 1
+    world_size: int = 1
+    accelerator: str
+    precision: Literal["32", "bf16", "16"] = "32"
+    restarts: int = 0
+
+
 class Recovery(Schema):
     """How accuracy was won back: val's primary metric at each step (`epochs` holds one entry an epoch)."""
 
@@ -204,6 +215,7 @@ class Recovery(Schema):
     after: dict[str, float]
     seconds: float
     facts: dict[str, Any] = {}
+    processes: Processes | None = None
 
 
 class Control(Schema):
@@ -214,6 +226,7 @@ class Control(Schema):
     val_metrics: dict[str, float]
     metrics: dict[str, float]
     seconds: float
+    processes: Processes | None = None
 
 
 class Result(Schema):

@@ -29,7 +29,8 @@ from edgeprune.errors import EnvironmentProblem, UsageError
 from edgeprune.files import disk_trouble, write_json, write_text
 from edgeprune.recipe import Recipe
 
-_MAY_CHANGE = ("log",)  # between a run and its resumption: what is watched, not what is done
+# Between a run and its resumption: what is watched, not what is done; and who trains, since a batch stays the same.
+_MAY_CHANGE = ("log", "devices", "nodes")
 
 
 class Run:

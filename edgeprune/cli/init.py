@@ -50,7 +50,20 @@ SECTIONS = {
         "quantize",
     ),
     "What may not be pruned": ("keep", "min_channels", "max_ratio"),
-    "Training": ("epochs", "control", "dense_epochs", "calibration", "batch_size", "lr", "seed", "accelerator", "log"),
+    "Training": (
+        "epochs",
+        "control",
+        "dense_epochs",
+        "calibration",
+        "batch_size",
+        "lr",
+        "seed",
+        "accelerator",
+        "devices",
+        "nodes",
+        "precision",
+        "log",
+    ),
 }
 
 EXAMPLES: dict[str, Any] = {

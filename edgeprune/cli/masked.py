@@ -22,6 +22,7 @@ def run_masked(
     from edgeprune.cli.progress import make_progress
     from edgeprune.config import make_settings
     from edgeprune.errors import UsageError
+    from edgeprune.processes import processes
     from edgeprune.quantity import parse_share
 
     if not masked:
@@ -35,6 +36,8 @@ def run_masked(
             raise UsageError(f"--masked checks no budget, and there is --{name.replace('_', '-')}.", cure)
     config = make_settings(settings, config_file)
     config = config.model_copy(update=budgets)  # those of a settings file are of its other runs
+    if processes(config).world > 1:
+        raise UsageError("--masked trains in one process.", "Leave out --devices, --nodes and torchrun.")
     share = None if density is None else parse_share(density)
     from edgeprune.pipeline.masked import masked_config
     from edgeprune.report.masked import render_masked

@@ -35,6 +35,13 @@ The method as its paper has it, single weights masked (nothing gets faster, no b
 
   edgeprune optimize --config edgeprune.yaml --recipe granet --masked --density 10%
 
+Trained by four processes, a GPU each; and on two machines with four each (HOST is one of them):
+
+  edgeprune optimize --config edgeprune.yaml --latency 50% --devices 4 --precision auto
+
+  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+    -m edgeprune optimize --config edgeprune.yaml --latency 50% --devices 4 --nodes 2
+
 A slimmer Core ML package (nothing is measured off a phone):
 
   edgeprune optimize --target ios --macs 50% --formats coreml
@@ -227,6 +234,15 @@ def optimize(
     accelerator: Annotated[
         str | None,
         option("--accelerator", help="auto (default), cpu, cuda or mps, for training.", panel=_HOW, metavar="NAME"),
+    ] = None,
+    devices: Annotated[
+        int | None, option("--devices", help="Processes that train together, a GPU each.", panel=_HOW, metavar="N")
+    ] = None,
+    nodes: Annotated[
+        int | None, option("--nodes", help="Machines that train together, by torchrun.", panel=_HOW, metavar="N")
+    ] = None,
+    precision: Annotated[
+        str | None, option("--precision", help="Of training: 32 (default), bf16, 16, auto.", panel=_HOW, metavar="BITS")
     ] = None,
     formats: Annotated[
         str | None,

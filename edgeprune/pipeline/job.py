@@ -12,15 +12,20 @@ from torch import Tensor, nn
 from edgeprune.allocate.rules import RULES
 from edgeprune.config import Budget, Config
 from edgeprune.curves import Curves, NoCurves
-from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.errors import UsageError
 from edgeprune.graph import Coupling, Protection, Trace, find_groups, protect, trace
 from edgeprune.guard import ClassGuard, make_guard
+from edgeprune.processes import processes
 from edgeprune.progress import Progress
 from edgeprune.recipe import Recipe, load_recipe
 from edgeprune.recipe import Recovery as TrainingSettings
 from edgeprune.recover import RECOVERIES
+from edgeprune.recover.engine import Engine
+from edgeprune.recover.fabric import make_engine
+from edgeprune.recover.hardware import choose, training_device
 from edgeprune.recover.work import Length
 from edgeprune.registry import make
+from edgeprune.result import Processes
 from edgeprune.schedule import SCHEDULES
 from edgeprune.score import criterion_of
 from edgeprune.search.loop import WidthSearch
@@ -86,6 +91,27 @@ class Job:
     def recovery(self) -> Any:
         """What trains, by the recipe. Raises UsageError for settings it does not have."""
         return make(self.recipe.recover, RECOVERIES)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Who computes the steps of a training: this process, or with others the group that torchrun made of them.
+
+        Raises EnvironmentProblem for a precision that the device lacks, and without Fabric where it is needed.
+        """
+        return make_engine(self.config, self.device)
+
+    @property
+    def trained_by(self) -> Processes:
+        """What result.json says about it."""
+        own = processes(self.config)
+        return Processes(
+            devices=own.devices,
+            nodes=own.nodes,
+            world_size=own.world,
+            accelerator=self.device.type,
+            precision=choose(self.config.precision, self.device.type),
+            restarts=self.engine.restarts,
+        )
 
     def val_metrics(self, network: nn.Module) -> dict[str, Any]:
         """All metrics of a network on val."""
@@ -196,16 +222,6 @@ def _calibration(job: Job) -> Data | None:
             "Give images of the same shape; --image-size scales those of a folder.",
         )
     return data
-
-
-def training_device(accelerator: str) -> torch.device:
-    """Where training runs. Raises EnvironmentProblem when the accelerator asked for is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if accelerator == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there[accelerator]:
-        raise EnvironmentProblem(f"This torch sees no {accelerator} device.", "Use --accelerator auto.")
-    return torch.device(accelerator)
 
 
 def _check_weights(model: nn.Module) -> None:

@@ -14,8 +14,8 @@ from edgeprune.errors import UsageError
 from edgeprune.files import disk_trouble, write_text
 from edgeprune.graph import Widths
 from edgeprune.pipeline.job import Job, job_from_config
-from edgeprune.pipeline.stages import save_network
 from edgeprune.pipeline.train import make_work
+from edgeprune.pipeline.trainings import save_network
 from edgeprune.pipeline.watch import scalars
 from edgeprune.progress import Progress
 from edgeprune.recipe import Choice, load_recipe, masked_recipes

@@ -16,20 +16,14 @@ from edgeprune.files import write_text
 from edgeprune.finished import read_result
 from edgeprune.graph import Coupling, Trace, Widths
 from edgeprune.pipeline.choose import search_stage, unpruned
-from edgeprune.pipeline.controls import control_stage
 from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.publish import publish, restore
-from edgeprune.pipeline.stages import (
-    dense_stage,
-    files_stage,
-    judge_stage,
-    save_network,
-    train_stage,
-)
+from edgeprune.pipeline.stages import control_stage, dense_stage, files_stage, judge_stage, train_stage
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import Began, assemble
+from edgeprune.pipeline.trainings import save_network
 from edgeprune.pipeline.twin import make_twin, measure_pairs, measures
 from edgeprune.pipeline.watch import draw_result
 from edgeprune.progress import Progress

@@ -15,7 +15,7 @@ from edgeprune.errors import UsageError
 from edgeprune.files import disk_trouble, write_text
 from edgeprune.graph import Coupling, Proof, Protection, Widths, find_groups, kept_units, protect, prune_proved, trace
 from edgeprune.pipeline.fates import channels, evidence, fates
-from edgeprune.pipeline.stages import save_network
+from edgeprune.pipeline.trainings import save_network
 from edgeprune.quantity import Limit
 from edgeprune.score import CRITERIA
 from edgeprune.score import score as score_groups

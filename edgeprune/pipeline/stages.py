@@ -8,16 +8,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from converters.artifact import Artifact
-from edgeprune.files import save_tensors, write_text
 from edgeprune.graph import Coupling, Trace, Widths
+from edgeprune.pipeline.controls import CONTROLS
 from edgeprune.pipeline.files import NetworkFiles, convert_and_prove, measured_format, require_smaller
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.judge import Costs, Row, judge_all, latency_stats
 from edgeprune.pipeline.state import DenseStage, FilesStage, JudgeStage, TrainStage, reload_files
-from edgeprune.pipeline.train import recover
+from edgeprune.pipeline.trainings import RECOVER, train
 from edgeprune.pipeline.twin import make_twin, measure_pairs, watch
 from edgeprune.pipeline.watch import scalars
-from edgeprune.result import Recovery, Twin
+from edgeprune.result import Control, Recovery, Twin
 from edgeprune.run import Run
 from edgeprune.sources.batches import loaders
 from edgeprune.targets.target import Target, on_each
@@ -80,26 +80,38 @@ def train_stage(
     folder = run.attempt(attempt)
     weights, removed = folder / "model.safetensors", folder / "widths.json"
     checkpoint = run.path / "state" / f"train-{attempt}.checkpoint"
-    found = run.done(f"train-{attempt}")
-    if found is None:
-        pruned, final, recovery = recover(job, traced, coupling, widths, checkpoint, attempt)
-        save_network(pruned, weights)
-        write_text(removed, final.to_json())
-        run.finish(f"train-{attempt}", TrainStage(recovery=recovery).model_dump())
-    else:
-        recovery = TrainStage(**found).recovery
-        final = Widths.from_json(removed.read_text(encoding="utf-8"))
-        pruned = final.apply(job.model)
-        pruned.load_state_dict(load_file(weights))
+    if run.done(f"train-{attempt}") is None:
+        entry = train(
+            job, run, traced, coupling, widths, RECOVER,
+            checkpoint=checkpoint, weights=weights, removed=removed, attempt=attempt,
+        )  # fmt: skip
+        run.finish(f"train-{attempt}", TrainStage(recovery=Recovery(**entry)).model_dump())
+    recovery = TrainStage(**run.done(f"train-{attempt}")).recovery  # type: ignore[arg-type]
+    final = Widths.from_json(removed.read_text(encoding="utf-8"))
     for file in checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"):
         file.unlink()
-    return recovery, pruned.eval(), final
+    return recovery, _loaded(final.apply(job.model), weights), final
 
 
-def save_network(network: nn.Module, path: Path) -> None:
-    """The state dict as safetensors, whole or not at all; tied tensors are written once a name."""
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_tensors(state, path)
+def control_stage(
+    job: Job, run: Run, traced: Trace, coupling: Coupling, widths: Widths
+) -> dict[str, tuple[Control, nn.Module]]:
+    """Each control's network, trained and in eval mode, by name; none where the run asks for none."""
+    found = {}
+    for name in CONTROLS if job.config.control == "scratch" else ():
+        weights = run.path / "state" / f"{name}.safetensors"
+        checkpoint = weights.with_suffix(".checkpoint")
+        if run.done(name) is None:
+            job.progress.note(f"control {name}: the same widths from random weights")
+            run.finish(name, train(job, run, traced, coupling, widths, name, checkpoint=checkpoint, weights=weights))
+        checkpoint.unlink(missing_ok=True)
+        found[name] = Control(**run.done(name)), _loaded(widths.apply(job.model), weights)  # type: ignore[arg-type]
+    return found
+
+
+def _loaded(network: nn.Module, weights: Path) -> nn.Module:
+    network.load_state_dict(load_file(weights))
+    return network.eval()
 
 
 def files_stage(

@@ -40,6 +40,7 @@ def recover(
         after=scalars(outcome.history[outcome.best_epoch].metrics),
         seconds=time.monotonic() - started,
         facts={**start.facts, **outcome.facts},
+        processes=job.trained_by,
     )
     return start.network, start.widths, recovery
 
@@ -55,7 +56,7 @@ def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, tag: 
         return slim, removed
 
     def rank(network: nn.Module) -> dict[str, Tensor]:
-        return channel_scores(job, coupling, network)
+        return job.engine.same(channel_scores(job, coupling, network))
 
     return Work(
         dense=job.model,
@@ -72,7 +73,8 @@ def make_work(job: Job, traced: Trace, coupling: Coupling, widths: Widths, tag: 
         widths=widths,
         batch_size=job.batch_size,
         seed=job.config.seed,
-        device=job.device,
+        device=job.engine.device or job.device,
+        engine=job.engine,
         acceptable=job.guard.holds if job.guard is not None else None,
         calibration=job.calibration,
         note=job.progress.note,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edgeprune.errors import UsageError
 from edgeprune.recover.checkpoint import Checkpoint
 from edgeprune.recover.distill import distillation_loss
+from edgeprune.recover.engine import ALONE, Engine
 from edgeprune.task import Task, call, to_device
 
 MOMENTUM = 0.9
@@ -91,6 +92,7 @@ def finetune(
     companion: Companion | None = None,
     since: int = 0,
     rate: Rate | None = None,
+    engine: Engine = ALONE,
 ) -> FinetuneResult:
     """Trains the model in place; the weights best on val's primary metric stay in it (epoch 0: before training);
     an epoch whose metrics are `acceptable` is better than any that is not, and none before `since` counts.
@@ -99,8 +101,9 @@ def finetune(
     between gradients and steps. `teacher` (eval mode, same augmented view) adds distillation by `alpha` and `tau`.
     The result depends on the seed only, given the number of threads. With `resume_path` a checkpoint is written after
     every epoch and continued from. `on_step(step, total, loss)`, `on_epoch(epoch, total, metrics, best)`. The model
-    comes back in eval mode on the device it came from. Raises UsageError on a loss that is not finite, and on a
-    checkpoint of other settings.
+    comes back in eval mode on the device it came from. `engine`: several processes, each of which calls this with the
+    same arguments; process 0 evaluates and writes. Raises UsageError on a loss that is not finite, and on a checkpoint
+    of other settings.
     """
     torch.set_flush_denormal(True)
     started = time.monotonic()
@@ -121,19 +124,21 @@ def finetune(
 
     def finish(epoch: int, loss: float | None) -> None:
         nonlocal best_state
-        metrics = task.evaluate(model, val_loader)
+        engine.same(model.state_dict())
+        metrics = engine.shared(lambda: task.evaluate(model, val_loader))
+        task.primary = task.primary or next(iter(metrics))
         history.append(Epoch(epoch, loss, metrics))
         best = best_of(history, task.primary, acceptable, since)
         if best is history[-1]:
             best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        if resume_path is not None:
+        if resume_path is not None and engine.rank == 0:
             record = {"settings": settings, "history": [asdict(entry) for entry in history]}
             beside = companion.state() if companion is not None else {}
             Checkpoint(model.state_dict(), best_state, _momentum(model, optimizer), record, beside).save(resume_path)
         if on_epoch is not None:
             on_epoch(epoch, epochs, metrics, best.metrics[task.primary])
 
-    if resume_path is not None and resume_path.exists():
+    if resume_path is not None and engine.shared(resume_path.exists):
         checkpoint = Checkpoint.load(resume_path)
         history, best_state = _resume(
             resume_path,
@@ -149,7 +154,7 @@ def finetune(
         task.primary = task.primary or next(iter(history[0].metrics))
     else:
         finish(0, None)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), engine.training(model, optimizer) as forward:
         for epoch in range(len(history), epochs + 1):
             torch.manual_seed(seed * 1_000_003 + epoch)
             if hasattr(train_loader, "epoch"):
@@ -157,20 +162,20 @@ def finetune(
             model.train()
             done = (epoch - 1) * len(train_loader)  # type: ignore[arg-type]
             total_loss, count = 0.0, 0
-            for step, (inputs, targets) in enumerate(train_loader, start=done + 1):
+            for step, (inputs, targets, weight) in enumerate(engine.batches(train_loader), start=done + 1):
                 inputs, targets = to_device(inputs, device), to_device(targets, device)
-                loss = _loss(model, teacher, task, inputs, targets, alpha, tau)
-                value = loss.item()
+                loss = _loss(forward, teacher, task, inputs, targets, alpha, tau, engine)
+                value = engine.mean(loss, weight)
                 if not math.isfinite(value):
                     raise UsageError(
                         f"the loss became {value} at step {step} of {steps} (epoch {epoch})",
                         f"lower the learning rate (now {lr:g}) or check the data for NaN",
                     )
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                engine.backward(loss, weight, optimizer)
                 if companion is not None:
                     companion.before_step(step)
-                optimizer.step()
+                engine.step(optimizer)
                 if companion is not None:
                     companion.after_step(step, optimizer)
                 schedule.step()
@@ -211,12 +216,13 @@ def warmup_cosine(step: int, steps: int) -> float:
 
 
 def _loss(
-    model: nn.Module, teacher: nn.Module | None, task: Task, inputs: Any, targets: Any, alpha: float, tau: float
-) -> Tensor:
-    outputs = call(model, inputs)
+    forward: Callable[[Any], Any], teacher: nn.Module | None, task: Task, inputs: Any, targets: Any,
+    alpha: float, tau: float, engine: Engine,
+) -> Tensor:  # fmt: skip
+    outputs = forward(inputs)
     if teacher is None:
         return task.loss(outputs, targets)
-    with torch.no_grad():
+    with torch.no_grad(), engine.precision():
         reference = call(teacher, inputs)
     return distillation_loss(task, outputs, reference, targets, alpha, tau)
 

@@ -65,6 +65,7 @@ class KeptData:
             scores = difficulty(
                 self.by, work.dense, train, epochs=self.score_epochs, nets=self.nets, seed=work.seed, note=work.note
             )
+            scores = work.engine.same({"scores": scores})["scores"]
         kept = keep(labels, self.fraction, scores, seed=work.seed, floor=self.floor, stratified=self.stratified)
         work.note(f"{len(kept)} of {len(labels)} training images kept, chosen by {self.by}")
         work.reestimate(network)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgeprune.graph import Coupling, Widths
 from edgeprune.recipe import Recovery
 from edgeprune.recover import batchnorm
+from edgeprune.recover.engine import ALONE, Engine
 from edgeprune.recover.finetune import Acceptable, Epoch, FinetuneResult, finetune
 from edgeprune.sources.batches import Batch, calibration_batches
 from edgeprune.sources.data import Data
@@ -47,6 +48,7 @@ class Work:
     batch_size: int = 128
     seed: int = 0
     device: torch.device | None = None
+    engine: Engine = ALONE
     checkpoint: Path | None = None
     acceptable: Acceptable | None = None
     calibration: Data | None = None
@@ -75,6 +77,7 @@ class Work:
             "tau": self.training.tau,
             "seed": self.seed,
             "device": self.device,
+            "engine": self.engine,
             "on_step": self.on_step,
             "on_epoch": self.on_epoch,
             "resume_path": self.checkpoint,

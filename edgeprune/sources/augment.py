@@ -20,31 +20,35 @@ class Augmentation:
     crop: float = 1.0
     fill: tuple[float, ...] = (0.0,)
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augmented images, (N, C, H, W) like those given; every image has its own draw."""
+    def __call__(self, images: Tensor, generator: torch.Generator, *, first: int = 0, of: int | None = None) -> Tensor:
+        """Augmented images, (N, C, H, W) like those given; every image has its own draw.
+
+        `first`, `of`: these are the images from `first` on of a batch of so many, and get the draws that they would
+        get in it.
+        """
+        part, whole = slice(first, first + len(images)), len(images) if of is None else of
         if self.crop < 1:
-            images = self._zoom(images, generator)
+            images = self._zoom(images, generator, part, whole)
         if self.shift:
-            images = self._shift(images, generator)
+            images = self._shift(images, generator, part, whole)
         if self.flip:
-            flipped = torch.rand(len(images), generator=generator) < 0.5
+            flipped = torch.rand(whole, generator=generator)[part] < 0.5
             images = torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
         return images
 
-    def _shift(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _shift(self, images: Tensor, generator: torch.Generator, part: slice, whole: int) -> Tensor:
         n, channels, height, width = images.shape
         by, fill = self.shift, torch.tensor(self.fill, dtype=images.dtype).view(1, -1, 1, 1)
         padded = F.pad(images - fill, (by, by, by, by)) + fill
-        rows = torch.randint(0, 2 * by + 1, (n, 1), generator=generator) + torch.arange(height)
-        columns = torch.randint(0, 2 * by + 1, (n, 1), generator=generator) + torch.arange(width)
+        rows = torch.randint(0, 2 * by + 1, (whole, 1), generator=generator)[part] + torch.arange(height)
+        columns = torch.randint(0, 2 * by + 1, (whole, 1), generator=generator)[part] + torch.arange(width)
         each = torch.arange(n).view(n, 1, 1, 1)
         return padded[each, torch.arange(channels).view(1, -1, 1, 1), rows[:, None, :, None], columns[:, None, None, :]]
 
-    def _zoom(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        n = len(images)
-        scale = self.crop + (1 - self.crop) * torch.rand(n, generator=generator)
-        offset = (1 - scale).unsqueeze(1) * (2 * torch.rand(n, 2, generator=generator) - 1)
-        theta = torch.zeros(n, 2, 3)
+    def _zoom(self, images: Tensor, generator: torch.Generator, part: slice, whole: int) -> Tensor:
+        scale = self.crop + (1 - self.crop) * torch.rand(whole, generator=generator)[part]
+        offset = (1 - scale).unsqueeze(1) * (2 * torch.rand(whole, 2, generator=generator)[part] - 1)
+        theta = torch.zeros(len(images), 2, 3)
         theta[:, 0, 0] = theta[:, 1, 1] = scale
         theta[:, :, 2] = offset
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset, default_collate
 from edgeprune.errors import UsageError
 from edgeprune.sources.augment import Augmentation
 from edgeprune.sources.data import Data, is_loader, labels_of
+from edgeprune.sources.shares import share
 
 Batch = tuple[Any, Any]
 EVAL_BATCH = 500
@@ -43,14 +44,21 @@ class Loader:
         return len(self.dataset) // self.batch_size if self.drop_last else -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        for inputs, targets, _ in self.shares(0, 1):
+            yield inputs, targets
+
+    def shares(self, rank: int, world: int) -> Iterator[tuple[Any, Any, float]]:
+        """What process `rank` of `world` trains on; see `edgeprune.sources.shares`. Only that is read."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         n = len(self.dataset)
         order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            inputs, targets = gather(self.dataset, order[start : start + self.batch_size])
+        for begin in range(0, len(self) * self.batch_size, self.batch_size):
+            batch = order[begin : begin + self.batch_size]
+            start, stop, weight = share(len(batch), rank, world)
+            inputs, targets = gather(self.dataset, batch[start:stop])
             if self.augmentation is not None and isinstance(inputs, Tensor) and inputs.ndim == 4:
-                inputs = self.augmentation(inputs, generator)
-            yield inputs, targets
+                inputs = self.augmentation(inputs, generator, first=start, of=len(batch))
+            yield inputs, targets, weight
 
 
 def gather(dataset: Any, indices: Tensor) -> Batch:
