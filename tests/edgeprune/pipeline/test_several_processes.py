@@ -1,0 +1,200 @@
+"""A run whose trainings several processes do: the same network, also when one of them is killed on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import edgeprune
+from edgeprune.config import make_config
+from edgeprune.errors import EnvironmentProblem, UsageError
+from edgeprune.pipeline import launch as launching
+from edgeprune.pipeline.job import job_from_config
+from edgeprune.pipeline.launch import launch
+from edgeprune.pipeline.trainings import RECOVER, Order, carry_out
+from edgeprune.progress import LoggedProgress
+
+MODEL = "builtin:resnet8"
+
+
+class Noted(LoggedProgress):
+    """Keeps notes, and calls `then` at each."""
+
+    def __init__(self, then=lambda _: None):
+        self.notes, self.then = [], then
+
+    def note(self, text):
+        self.notes.append(text)
+        self.then(text)
+
+
+def order(fast, tmp_path, name="trained", **changes):
+    """A recovery of resnet8 at half the channels; also the job that does it in this process."""
+    job = job_from_config(make_config({**fast, "model": MODEL, **changes}), LoggedProgress())
+    traced, coupling = job.groups()
+    _, widths = edgeprune.prune(job.model, job.example_inputs, ratio=0.5)
+    where = {key: str(tmp_path / f"{name}.{key}") for key in ("checkpoint", "weights", "removed")}
+    return Order(RECOVER, job.config.model_dump(), widths.to_json(), **where), (job, traced, coupling)
+
+
+def workers():
+    """The processes that train for this test process: pid by rank."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            agent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            ours = int((Path("/proc") / str(agent) / "stat").read_text().rsplit(")", 1)[1].split()[1]) == os.getpid()
+            if b"edgeprune.pipeline.worker" in words and b"torch.distributed.run" not in words and ours:
+                variables = dict(v.split(b"=", 1) for v in (folder / "environ").read_bytes().split(b"\0") if b"=" in v)
+                found[int(variables[b"RANK"])] = int(folder.name)
+        except (OSError, ValueError, KeyError):
+            continue
+    return found
+
+
+def test_a_killed_process_costs_an_epoch_at_most(fast, tmp_path):
+    """Killed in the third epoch; the result is that of a training by one process."""
+    apart, _ = order(fast, tmp_path, "apart", epochs=4, devices=2)
+    alone, (job, traced, coupling) = order(fast, tmp_path, "alone", epochs=4)
+    killed = []
+
+    def kill(text):
+        if text.startswith("epoch 2/4") and not killed:
+            killed.append(workers()[1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    progress = Noted(kill)
+    answer = launch(asdict(apart), 2, tmp_path / "log", progress)
+    assert len(killed) == 1
+    assert answer["processes"] == {
+        "devices": 2, "nodes": 1, "world_size": 2, "accelerator": "cpu", "precision": "32", "restarts": 1,
+    }  # fmt: skip
+    epochs = [note.split(":")[0] for note in progress.notes if note.startswith("epoch")]
+    assert epochs == [f"epoch {number}/4" for number in (1, 2, 3, 4)], "an epoch was done again or left out"
+    assert any("a process was lost" in note for note in progress.notes)
+    own = carry_out(job, traced, coupling, alone)
+    assert own["processes"]["world_size"] == 1
+    for theirs, ours in zip(answer["epochs"], own["epochs"], strict=True):
+        assert theirs["epoch"] == ours["epoch"]
+        assert theirs["loss"] == pytest.approx(ours["loss"], rel=0.02)  # rounding grows in 160 steps
+    assert answer["after"]["accuracy"] == pytest.approx(own["after"]["accuracy"], abs=0.03)
+    assert load_file(tmp_path / "apart.weights").keys() == load_file(tmp_path / "alone.weights").keys()
+    assert (tmp_path / "apart.removed").read_text() == (tmp_path / "alone.removed").read_text()
+
+
+@pytest.mark.slow
+def test_an_error_of_the_users_is_told_and_not_tried_again(fast, tmp_path):
+    wrong, _ = order(fast, tmp_path, lr=1e30, devices=2)
+    progress = Noted()
+    with pytest.raises(edgeprune.EdgePruneError, match="the loss became") as caught:
+        launch(asdict(wrong), 2, tmp_path / "log", progress)
+    assert caught.value.exit_code == UsageError.exit_code
+    assert "learning rate" in caught.value.cure
+    assert not any("lost" in note for note in progress.notes)
+
+
+@pytest.mark.slow
+def test_a_group_that_is_lost_again_and_again_is_given_up(fast, tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, "RESTARTS", 1)
+    losing, _ = order(fast, tmp_path, epochs=50, devices=2)
+
+    def kill(text):
+        if text.startswith("epoch"):
+            os.kill(workers()[0], signal.SIGKILL)
+
+    progress = Noted(kill)
+    with pytest.raises(EnvironmentProblem, match="after 1 restarts at most") as caught:
+        launch(asdict(losing), 2, tmp_path / "log", progress)
+    assert "--resume" in caught.value.cure
+    assert (tmp_path / "trained.checkpoint").exists()
+    assert workers() == {}
+
+
+RUN = ("--model", MODEL, "--data", "builtin:digits", "--macs", "60%", "--allocate", "uniform", "--formats", "litert")
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_whole_runs_by_devices_by_torchrun_and_by_one_process(program, trained, tmp_path):
+    words = (*RUN, "--weights", trained, "--epochs", "3", "--control", "scratch", "--schedule", "gradual")
+
+    def finished(name, *more, start=program):
+        done = start("optimize", *words, "-o", name, *more)
+        _, stderr = done.communicate()
+        assert done.returncode == 0, stderr
+        return result(tmp_path / name)
+
+    def torchrun(*more):
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "edgeprune",
+        ]
+        return subprocess.Popen(
+            [*command, *map(str, more)], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        )  # fmt: skip
+
+    one, two, led = finished("one"), finished("two", "--devices", "2"), finished("led", start=torchrun)
+    for other in (two, led):
+        assert other.keys() == one.keys()
+        assert other["widths"] == one["widths"]
+        assert other["groups"] == one["groups"]
+        assert [entry["epoch"] for entry in other["recovery"]["epochs"]] == [1, 2, 3]
+        for entry in (other["recovery"], *other["controls"]):
+            assert entry["processes"]["world_size"] == 2
+        assert abs(other["pruned"]["accuracy"] - one["pruned"]["accuracy"]) < 0.04
+        assert [c["name"] for c in other["controls"]] == [c["name"] for c in one["controls"]]
+        for theirs, own in zip(other["recovery"]["epochs"], one["recovery"]["epochs"], strict=True):
+            assert theirs["loss"] == pytest.approx(own["loss"], rel=0.05)
+    same = [load_file(tmp_path / name / "model.safetensors") for name in ("two", "led")]
+    assert all(torch.equal(same[0][key], same[1][key]) for key in same[0]), "two processes are two, however started"
+
+
+@pytest.mark.slow
+def test_the_processes_end_with_a_run_that_is_killed_and_one_process_finishes_it(program, trained, tmp_path):
+    words = (*RUN, "--weights", trained, "--epochs", "12", "-o", "run")
+    running = program("optimize", *words, "--devices", "2")
+    checkpoint = tmp_path / "run" / "state" / "train-0.checkpoint"
+    until = time.monotonic() + 300
+    while not checkpoint.exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert checkpoint.exists()
+    started = [int(p.name) for p in Path("/proc").glob("[0-9]*") if _in(p, str(tmp_path))]
+    running.kill()
+    running.communicate()
+    until = time.monotonic() + 120
+    while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert len(started) > 2, "there was nothing to end"
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()], "processes outlived the run"
+    done = program("optimize", *words, "--resume")
+    _, stderr = done.communicate()
+    assert done.returncode == 0, stderr
+    assert [entry["epoch"] for entry in result(tmp_path / "run")["recovery"]["epochs"]] == list(range(1, 13))
+    assert result(tmp_path / "run")["recovery"]["processes"]["world_size"] == 1
+
+
+def _in(process, folder):
+    """Whether a process works in a folder."""
+    try:
+        return (process / "cwd").readlink() == Path(folder)
+    except OSError:
+        return False
