@@ -4,6 +4,7 @@ A batch is as large as it is for one process: each of them gets a share, gradien
 the whole batch. So number of steps, learning rates, order of the images and augmentation are those of one process.
 """
 
+import atexit
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from edgeprune.config import Config
 from edgeprune.errors import EnvironmentProblem
@@ -52,6 +55,7 @@ def fabric_engine(accelerator: str, precision: str, devices: int, nodes: int) ->
         raise missing() from error
     if devices * nodes == 1:
         return FabricEngine(Fabric(accelerator=accelerator, devices=1, precision=PRECISIONS[precision]))  # type: ignore[arg-type]
+    _join(accelerator)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -61,6 +65,19 @@ def fabric_engine(accelerator: str, precision: str, devices: int, nodes: int) ->
         plugins=[TorchElasticEnvironment()],
     )
     return FabricEngine(fabric)
+
+
+def _join(accelerator: str) -> None:
+    """Form the group, which Fabric then finds. Its keys have a prefix of their own in each start of it: torchrun keeps
+    one store for all of them, and without one a process looks for those that were ended (seen with torch 2.14).
+    """
+    store, rank, world = next(iter(rendezvous("env://")))
+    prefix = f"edgeprune/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{world}"
+    gpu = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if accelerator == "cuda" else None
+    dist.init_process_group(
+        "nccl" if gpu else "gloo", store=PrefixStore(prefix, store), rank=rank, world_size=world, device_id=gpu
+    )
+    atexit.register(dist.destroy_process_group)
 
 
 def missing() -> EnvironmentProblem:
