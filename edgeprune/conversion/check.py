@@ -56,7 +56,7 @@ def check_request(request: Request) -> None:
     if request.data is None and not model.is_dir():
         if request.input_shape is None:
             raise UsageError(
-                "No data and no input shape given.", "Pass --data SPEC, or --input-shape 1,3,224,224 for random inputs."
+                "No data and no input shape given.", "Pass --data SPEC, or --input-shape 3x224x224 for random inputs."
             )
         if request.quantize == "int8":
             raise UsageError("int8 needs real inputs to find the range of every activation.", "Pass --data SPEC.")

@@ -147,7 +147,7 @@ def _load(request: Request) -> Subject:
     if data is None:
         if request.input_shape is None:
             raise UsageError(
-                "No data and no input shape given.", "Pass --data SPEC, or --input-shape 1,3,224,224 for random inputs."
+                "No data and no input shape given.", "Pass --data SPEC, or --input-shape 3x224x224 for random inputs."
             )
         generator = torch.Generator().manual_seed(request.seed)
         samples: list[Inputs] = [(torch.randn(request.input_shape, generator=generator),) for _ in range(FLOAT_INPUTS)]
