@@ -33,7 +33,7 @@ test-all: .venv/installed debian native-if-possible
 	$(BIN)/python -m benchmarks.convert_zoo  # hours, resumable
 
 # Hours; every benchmark keeps its rows in build/bench and goes on after a kill.
-BENCHMARKS := speed solver zoo_speed reshape digits fashion budget baselines recipes
+BENCHMARKS := speed solver zoo_speed reshape digits fashion budget baselines recipes federated
 bench: .venv/installed debian
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[bench]"
 	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done

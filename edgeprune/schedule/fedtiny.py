@@ -97,11 +97,7 @@ def federated(
     history: list[Epoch] = []
     with carried(settings, sites, work.note) as (carrier, name):
         server = Server(work.dense, masking, carrier, settings, work.training.lr, work.seed, work.note)
-        if settings.selection:
-            chosen = server.choose(pool)
-        else:
-            chosen, alive = pool[0]
-            server.set_masks(alive)
+        chosen = server.choose(pool)
 
         def after(number: int, loss: float) -> None:
             if work.on_step is not None:

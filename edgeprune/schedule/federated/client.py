@@ -84,7 +84,8 @@ class Client:
         return state
 
     def _loss(self, message: Message, network: nn.Module, masks: Masks, alive: Alive) -> Message:
-        remembered = {n.split("/", 1)[1]: a for n, a in self.memory.items() if n.startswith("candidate/")}
+        own = {name.split("/", 1)[1]: array for name, array in self.memory.items() if name.startswith("candidate/")}
+        remembered = message.part("weights") or own
         if not remembered:
             raise Forgotten(f"client {self.number} has seen no candidate")
         self._load(Message("loss", named("weights", remembered), message.numbers), network, masks, alive)

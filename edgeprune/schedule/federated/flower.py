@@ -71,14 +71,9 @@ def flower_clients(sites: Sequence[Client], note: Note = lambda _: None) -> Iter
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray hides no GPU, and says nothing of it
     import ray
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     own = not ray.is_initialized()
     if own:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        ray.init(
-            address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-            object_store_memory=_STORE, runtime_env={"env_vars": {"PYTHONPATH": path}},
-        )  # fmt: skip
+        _start_ray()
     carrier = FlowerClients([site.number for site in sites])
     thread = threading.Thread(target=_simulate, args=(sites, carrier, note), name="flower", daemon=True)
     try:
@@ -90,6 +85,26 @@ def flower_clients(sites: Sequence[Client], note: Note = lambda _: None) -> Iter
         thread.join(timeout=60)
         if own:
             ray.shutdown()
+
+
+def _start_ray() -> None:
+    """Ray on this machine alone, with as many workers as this process may use cores. Raises EnvironmentProblem."""
+    import ray
+
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 are not enough on a busy machine
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    try:
+        ray.init(
+            address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+            object_store_memory=_STORE, runtime_env={"env_vars": {"PYTHONPATH": path}},
+        )  # fmt: skip
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EnvironmentProblem(
+            f"Ray, on which Flower's simulation runs, does not start: {reason}",
+            "Try again when the machine is less busy, or set carrier: in-turn in the recipe's schedule.",
+        ) from error
 
 
 @contextmanager

@@ -56,22 +56,19 @@ class Server:
         self.votes: dict[str, float] = {}
 
     def choose(self, pool: Sequence[tuple[str, Alive]]) -> str:
-        """Adaptive batch-norm selection: the candidate of the lowest loss, by the votes of all clients that answer.
+        """The candidate of the lowest loss, by the votes of all clients that answer; its masks and statistics are the
+        server's from then on.
 
-        Each client sends statistics, never images; all get the merged ones back, and vote with them. The winner's
-        statistics become the server's. Raises EnvironmentProblem if nobody answers.
+        Adaptive batch-norm selection: each client sends statistics, never images; all get the merged ones back, and
+        vote with them. Raises EnvironmentProblem if nobody answers.
         """
+        if self.settings.selection == "none":
+            self.set_masks(pool[0][1])
+            return pool[0][0]
         found: dict[str, tuple[float, Alive, Statistics]] = {}
         for name, alive in pool:
             self.set_masks(alive)
-            first = self._ask("statistics", self.carrier.clients, self._weights())
-            if not first:
-                continue
-            weights = [reply.numbers["images"] for reply in first.values()]
-            parts = [{n: torch.from_numpy(a.copy()) for n, a in r.part("norm").items()} for r in first.values()]
-            merged = merge(parts, weights)
-            norms = {n: t.float().numpy() for n, t in merged.items()}
-            second = self._ask("loss", list(first), named("norm", norms))
+            merged, second = self._votes() if self.settings.selection == "adaptive" else self._plain_votes()
             if second:
                 images = sum(reply.numbers["images"] for reply in second.values())
                 loss = sum(reply.numbers["loss"] * reply.numbers["images"] for reply in second.values()) / images
@@ -86,6 +83,21 @@ class Server:
         for name, tensor in merged.items():
             self.state[name].copy_(tensor)
         return best
+
+    def _votes(self) -> tuple[Statistics, dict[int, Message]]:
+        """Everybody's statistics of the candidate, and the losses with them."""
+        first = self._ask("statistics", self.carrier.clients, self._weights())
+        if not first:
+            return {}, {}
+        weights = [reply.numbers["images"] for reply in first.values()]
+        parts = [{n: torch.from_numpy(a.copy()) for n, a in r.part("norm").items()} for r in first.values()]
+        merged = merge(parts, weights)
+        norms = {name: tensor.float().numpy() for name, tensor in merged.items()}
+        return merged, self._ask("loss", list(first), named("norm", norms))
+
+    def _plain_votes(self) -> tuple[Statistics, dict[int, Message]]:
+        """The losses of the candidate as the server sends it."""
+        return {}, self._ask("loss", self.carrier.clients, self._weights())
 
     def set_masks(self, alive: Alive) -> None:
         """Masks that clients do not know yet. Single weights that go are forgotten."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Literal
 
 from edgeprune.errors import UsageError
 
@@ -12,7 +13,8 @@ class Federation:
     300 rounds. Here fewer of each, since trainings are shorter; concentration 0.5, alpha 0.2 as there.
 
     `blocks`: parts into which the layers are divided, from the last to the first; one is adjusted at a time.
-    `candidates`: how many there are to vote on; `selection: False` takes the first without asking anyone.
+    `candidates`: how many there are to vote on. `selection`: adaptive (votes with everybody's batch-norm statistics),
+    vanilla (with the server's own: the paper's comparison), or none (the server takes the first).
     `carrier`: "flower", "in-turn" (this process), or "auto": Flower where it is installed.
     """
 
@@ -21,7 +23,7 @@ class Federation:
     local_epochs: int = 1
     concentration: float = 0.5
     candidates: int = 6
-    selection: bool = True
+    selection: Literal["adaptive", "vanilla", "none"] = "adaptive"
     every: int = 2
     until: float = 0.6
     alpha: float = 0.2

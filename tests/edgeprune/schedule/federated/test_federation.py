@@ -144,6 +144,11 @@ def test_the_votes_choose_and_the_votes_are_the_losses_of_all_clients(federation
     mean = sum(r.numbers["loss"] * images[c] for c, r in answered.items()) / sum(images.values())
     assert server.votes["erk"] == pytest.approx(mean)
     assert all(torch.equal(server.alive[name], mask) for name, mask in pool[0][1].items())
+    plain, others = federation(Federation(**QUICK, selection="vanilla"))
+    assert plain.choose([("worst", worst), *pool]) == "worst", "the server's own statistics mislead them"
+    assert all({reply.kind for reply in answers.values()} == {"loss"} for _, answers in others.log)
+    assert plain.votes["erk"] > server.votes["erk"]
+    assert torch.equal(plain.state["bn1.running_var"], federation(Federation())[0].state["bn1.running_var"])
 
 
 def test_weights_are_averaged_by_images_and_norms_are_merged(federation) -> None:
@@ -235,7 +240,7 @@ def test_the_masked_form_keeps_its_promises(work) -> None:
     made = MaskedFedTiny(**QUICK, every=1, until=1.0, carrier="in-turn")(short(work, 3))
     assert [entry.what for entry in made.properties if not entry.holds] == []
     assert made.facts["adjustments"] > 2
-    fixed = MaskedFedTiny(**QUICK, selection=False, every=0, carrier="in-turn")(short(work, 1))
+    fixed = MaskedFedTiny(**QUICK, selection="none", every=0, carrier="in-turn")(short(work, 1))
     assert (fixed.facts["candidate"], fixed.facts["votes"], fixed.facts["adjustments"]) == ("erk", {}, 0)
 
 

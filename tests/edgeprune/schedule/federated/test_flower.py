@@ -86,7 +86,7 @@ print("survived")
 def run(program: Path | str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [str(program), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
+        [str(program), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=1500, check=False
     )
 
 
