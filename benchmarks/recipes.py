@@ -2,18 +2,21 @@
 
 python -m benchmarks.recipes [--seeds 0 1 2] [--recipes gradual granet] [--latency 50%] [--epochs 6] [--quick]
 
-Every row is kept in build/bench/recipes.jsonl: a killed benchmark goes on. The table goes to docs/benchmarks.md.
+Every row is kept in build/bench/recipes.jsonl: a killed benchmark goes on. The table goes to docs/benchmarks.md, and
+what it says of each recipe against L1 into the recipe's YAML, for `edgeprune methods`: recipes that lose stay.
 Recipes train equally long (`--epochs` in all, those that prune while they train included); the controls are trained
 from random weights for as many epochs as the dense network, and for as much compute. `--quick`: ResNet-8 on
 scikit-learn's digits, to try the script; its rows are kept apart and no table is written.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 from benchmarks import command, fashion, table
 from benchmarks.train_baseline import train
+from edgeprune.files import write_text
 from edgeprune.recipe import load_recipe, recipe_names
 
 CONTROL = "l1"
@@ -88,6 +91,35 @@ def report(name: str, latency: str, epochs: int) -> str:
     )
 
 
+def verdicts(rows: list[dict[str, Any]], latency: str, epochs: int) -> dict[str, str]:
+    """Of every recipe but the control, what its seeds say against L1 with fine-tuning: the same seeds, pair by pair.
+
+    "wins" or "loses" only where every seed says so, and there are three or more.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for r in rows:
+        if r["accuracy"] is not None and (r["latency"], r["budget"]) == (latency, epochs):
+            found.setdefault(r["recipe"], {})[r["seed"]] = 100 * r["accuracy"]
+    control, told = found.pop(CONTROL, {}), {}
+    for recipe, own in found.items():
+        gaps = [own[seed] - control[seed] for seed in sorted(own.keys() & control.keys())]
+        if not gaps:
+            continue
+        clear = len(gaps) > 2 and (min(gaps) > 0 or max(gaps) < 0)
+        word = ("wins" if gaps[0] > 0 else "loses") if clear else "no clear difference"
+        told[recipe] = (
+            f"{word}: {sum(gaps) / len(gaps):+.2f} points ({min(gaps):+.2f} to {max(gaps):+.2f}), "
+            f"Fashion-MNIST, latency {latency}, {len(gaps)} seeds"
+        )
+    return told
+
+
+def set_verdict(file: Path, verdict: str) -> None:
+    """Write the recipe's line `verdict: ...`; the rest of the file stays."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("verdict:")]
+    write_text(file, "\n".join([*lines, f"verdict: {json.dumps(verdict)}"]) + "\n")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,6 +137,8 @@ def main() -> None:
     text = report(name, args.latency, args.epochs)
     if not args.quick:
         table.write_section(Path("docs/benchmarks.md"), "Recipes", text)
+        for recipe, verdict in verdicts(table.rows(name), args.latency, args.epochs).items():
+            set_verdict(Path("edgeprune/recipes") / f"{recipe}.yaml", verdict)
     print(text)
 
 

@@ -28,6 +28,7 @@ from edgeprune.registry import make
 from edgeprune.result import Processes
 from edgeprune.schedule import SCHEDULES
 from edgeprune.score import criterion_of
+from edgeprune.score.bn_scale import NORMS
 from edgeprune.search.loop import WidthSearch
 from edgeprune.sources.batches import default_batch_size, gather, loaders
 from edgeprune.sources.data import Data, is_loader, labels_of, load_data
@@ -199,12 +200,23 @@ def _check_recipe(job: Job) -> None:
     criterion_of(job.recipe.score.name, job.recipe.score.settings)
     job.schedule.check(length)
     job.recovery.check(length)
-    classes = bool(job.recipe.score.settings.get("class_balanced")) or getattr(job.recovery, "needs_classes", False)
+    parts = (job.schedule, job.recovery)
+    if any(getattr(part, "needs_norms", False) for part in parts) and not _has_norms(job.model):
+        raise UsageError(
+            f"The recipe {job.recipe.name} works on the scales of norm layers, and the network has none.",
+            "Choose another --recipe, or --schedule one_shot.",
+        )
+    classes = bool(job.recipe.score.settings.get("class_balanced"))
+    classes = classes or any(getattr(part, "needs_classes", False) for part in parts)
     if classes and (is_loader(job.data.train) or labels_of(job.data.train) is None):
         raise UsageError(
             f"The recipe {job.recipe.name} needs the class of every image, and the training data has no class labels.",
             "Give a dataset with integer labels, or another --recipe.",
         )
+
+
+def _has_norms(model: nn.Module) -> bool:
+    return any(isinstance(module, NORMS) and module.weight is not None for module in model.modules())
 
 
 def _calibration(job: Job) -> Data | None:

@@ -20,6 +20,7 @@ from edgeprune.pipeline.files import NetworkFiles, measured_format
 from edgeprune.pipeline.job import Job, job_from_config
 from edgeprune.pipeline.judge import Costs
 from edgeprune.pipeline.publish import publish, restore
+from edgeprune.pipeline.reach import check_reach
 from edgeprune.pipeline.stages import control_stage, dense_stage, files_stage, judge_stage, train_stage
 from edgeprune.pipeline.state import DenseStage, JudgeStage, SearchStage
 from edgeprune.pipeline.summary import Began, assemble
@@ -73,6 +74,7 @@ def optimize_job(job: Job, output: Path | None, *, resume: bool = False) -> Resu
     began = Began.now()
     job.progress.stage("Tracing the network and its channel groups")
     traced, coupling = job.groups()
+    check_reach(job, coupling)
     run = Run.open(output or default_path(job.config, resume), job.config, resume=resume)
     if resume and run.created:
         job.progress.note(f"there was nothing to resume in {run.path}: this run starts from the beginning")

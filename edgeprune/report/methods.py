@@ -9,22 +9,29 @@ from rich.text import Text
 
 from edgeprune.recipe import Choice, Recipe
 
+NOT_MEASURED = "not measured yet"
+_SHORT = {"wins": "wins", "loses": "loses", "no clear difference": "same"}
 _NEEDS = ("data", "labels", "gradients")
 
 
 def render_methods(recipes: Sequence[Recipe]) -> RenderableType:
     """One row a recipe."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("recipe", no_wrap=True)
-    for column in ("prunes", *_NEEDS, "fused with"):
-        table.add_column(column)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("recipe", "prunes", "struct.", "data", "labels", "grad."):
+        table.add_column(column, no_wrap=True)
+    table.add_column("fused with", min_width=13)
+    table.add_column("vs L1", no_wrap=True)
     for recipe in recipes:
         needs = ["yes" if need in recipe.needs else "-" for need in _NEEDS]
         name = f"{recipe.name} *" if recipe.mapped else recipe.name
-        table.add_row(name, recipe.when, *needs, ", ".join(recipe.fused))
+        structured = ("yes" if recipe.structured == "channels" else "no") + (", m" if recipe.masked is not None else "")
+        verdict = "-" if recipe.name == "l1" else _SHORT.get(recipe.verdict.partition(":")[0], "?")
+        table.add_row(name, recipe.when, structured, *needs, ", ".join(recipe.fused), verdict)
     notes = (
-        "All remove whole channels; * changed from its paper for that: edgeprune methods RECIPE tells how.",
-        "data, labels, gradients: what the pruning looks at. Training afterwards needs data and labels besides.",
+        "struct.: whole channels are removed; m: there is also the paper's own form, of single weights, by --masked.",
+        "*: changed from its paper for channels; edgeprune methods RECIPE tells how, and what is uncertain.",
+        "data, labels, grad.: what the pruning looks at. Training afterwards needs data and labels besides.",
+        f"vs L1: accuracy beside L1 with fine-tuning at equal measured latency; ?: {NOT_MEASURED}.",
     )
     return Group(table, *(Text(note, style="dim") for note in notes))
 
@@ -35,6 +42,7 @@ def render_method(recipe: Recipe) -> RenderableType:
     rows = {
         "source": [recipe.source],
         "prunes": [f"{recipe.when} training"],
+        "what": [f"whole {recipe.structured}"],
         "needs": [", ".join(recipe.needs) or "nothing but the weights"],
         "score": [_choice(recipe.score)],
         "allocate": [_choice(recipe.allocate)],
@@ -44,7 +52,8 @@ def render_method(recipe: Recipe) -> RenderableType:
         "changed": [recipe.mapped],
         "published": [f"{entry.what}: {entry.value} ({entry.source})" for entry in recipe.published],
         "uncertain": list(recipe.uncertain),
-        "here": [recipe.verdict or "not compared with L1 and fine-tuning yet: benchmarks/recipes.py"],
+        "masked": [_choice(recipe.masked)] if recipe.masked is not None else [],
+        "against L1": [recipe.verdict or NOT_MEASURED],
     }
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="dim")

@@ -33,6 +33,7 @@ class MaskSparsity:
     share: float = 0.5
     strength: float | None = None
     everywhere: bool = False
+    needs_norms = True
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or (self.strength is not None and self.strength < 0):
