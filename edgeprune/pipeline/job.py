@@ -206,6 +206,11 @@ def _check_recipe(job: Job) -> None:
             f"The recipe {job.recipe.name} works on the scales of norm layers, and the network has none.",
             "Choose another --recipe, or --schedule one_shot.",
         )
+    if any(getattr(part, "alone", False) for part in parts) and processes(job.config).world > 1:
+        raise UsageError(
+            f"The recipe {job.recipe.name} trains at its clients, not in a group of processes.",
+            "Leave out --devices and --nodes.",
+        )
     classes = bool(job.recipe.score.settings.get("class_balanced"))
     classes = classes or any(getattr(part, "needs_classes", False) for part in parts)
     if classes and (is_loader(job.data.train) or labels_of(job.data.train) is None):

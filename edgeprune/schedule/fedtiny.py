@@ -37,6 +37,7 @@ class FedTiny(Federation):
     """
 
     needs_classes = True
+    alone = True
 
     def check(self, length: Length) -> None:
         """Raise UsageError without any training, and where a mask would never change."""

@@ -41,9 +41,11 @@ def test_the_masked_network_is_written_and_nothing_is_said_to_be_faster(cli, giv
      (["--recipe", "granet", "--masked", "--latency", "50%"], "checks no budget, and there is --latency"),
      (["--recipe", "granet", "--masked", "--score", "random"], "takes no --score"),
      (["--recipe", "granet", "--masked", "--density", "0"], "no share of a whole"),
-     (["--recipe", "granet", "--masked", "--plan"], "no --resume, --plan or --install"),
+     (["--recipe", "granet", "--masked", "--plan"], "goes with no --resume, --plan"),
      (["--recipe", "sap", "--masked", "--density", "10%", "--epochs", "9"], "finds its density itself"),
      (["--recipe", "sap", "--masked", "--epochs", "4"], "3 rounds of pruning need 3 epochs or more"),
+     (["--recipe", "granet", "--masked", "--devices", "2"], "trains in one process"),
+     (["--recipe", "fedtiny", "--macs", "50%", "--devices", "2"], "not in a group of processes"),
      (["--recipe", "granet", "--density", "10%", "--macs", "50%"], "Add --masked")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_any_work(cli, tmp_path, words, said) -> None:
