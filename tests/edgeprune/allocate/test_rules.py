@@ -2,10 +2,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
+from edgeprune.allocate.densities import NAMES
 from edgeprune.allocate.global_ import global_
-from edgeprune.allocate.rules import Global, PQIndex, Question
+from edgeprune.allocate.rules import Global, PQIndex, PreCropping, Question
 from edgeprune.errors import BudgetNotMet, UsageError
+from edgeprune.graph import find_groups, trace
+from edgeprune.task import Classification
 
 UNITS = {"a": 32, "b": 32, "c": 4}
 GROUPS = {name: SimpleNamespace(channels_per_unit=1) for name in UNITS}
@@ -48,6 +52,30 @@ def test_the_pq_index_gives_more_to_groups_whose_channels_are_alike() -> None:
     counts = PQIndex()(question())(total, 40)
     assert total(counts) <= 40
     assert counts["b"] / counts["a"] == pytest.approx(11 / 32, abs=0.05)  # ((2 * 10 + 30) / 32)^2 / (230 / 32) = .34
+
+
+def chain() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1),
+        nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize("about_macs", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_all_densities_of_precropping_can_be_selected(name: str, about_macs: bool) -> None:
+    network, inputs = chain(), (torch.zeros(1, 1, 8, 8),)
+    coupling = find_groups(trace(network, inputs))
+    torch.manual_seed(1)
+    batches = [(torch.rand(20, 1, 8, 8), torch.arange(20) % 10)]
+    asked = Question(
+        network, coupling, {}, coupling.menu(1), inputs, batches, Classification(10), about_macs, density=0.4
+    )
+    cost = coupling.macs if about_macs else coupling.params
+    counts = PreCropping(name)(asked)(cost, 0.4 * cost())
+    assert 0.25 * cost() < cost(counts) <= 0.4 * cost()
+    assert set(counts) == set(coupling.prunable)
 
 
 def test_wrong_settings() -> None:

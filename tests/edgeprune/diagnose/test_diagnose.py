@@ -1,5 +1,6 @@
 """Connectivity, similarity, regimes and SAM: by hand, on identical networks, and on a finished run."""
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from edgeprune.diagnose.connectivity import POINTS, cka, connectivity, lmc
 from edgeprune.diagnose.regime import regime
 from edgeprune.diagnose.sam import sharpness_aware_step
 from edgeprune.errors import UsageError
+from edgeprune.recover.finetune import finetune
+from edgeprune.sources.batches import loaders
+from edgeprune.sources.data import load_data
+from edgeprune.task import Classification
 
 
 def scalar(value: float) -> nn.Module:
@@ -89,6 +94,40 @@ def test_the_rule(barrier: float, alike: float, name: str, word: str) -> None:
     found = regime(barrier, alike)
     assert found.name == name
     assert word in found.advice
+
+
+def fitted(start: nn.Module, seed: int, epochs: int, lr: float) -> nn.Module:
+    """Trained on the digits in the order of this seed; its last weights."""
+    network = copy.deepcopy(start)
+    digits = load_data("builtin:digits")
+    train, val, _ = loaders(digits, 64, seed, augment=False)
+    finetune(network, train, val, Classification(10), epochs=epochs, lr=lr, seed=seed, since=epochs)
+    return network
+
+
+def perceptron(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 10))
+
+
+def test_two_seeds_of_known_regimes() -> None:
+    """Two short trainings of one trained network stay in one basin and answer alike (II-B); two networks from starts of
+    their own have a barrier between them (I).
+    """
+    images, labels = load_data("builtin:digits").val.tensors  # type: ignore[union-attr]
+
+    def error(network: nn.Module) -> float:
+        with torch.no_grad():
+            return float((network(images).argmax(1) != labels).double().mean())
+
+    def seen(one: nn.Module, other: nn.Module) -> str:
+        with torch.no_grad():
+            return regime(connectivity(one, other, error).lmc, cka(one(images), other(images))).name
+
+    start = fitted(perceptron(0), 0, 12, 0.1)
+    assert error(start) < 0.1
+    assert seen(fitted(start, 1, 1, 0.02), fitted(start, 2, 1, 0.02)) == "II-B"
+    assert seen(start, fitted(perceptron(1), 1, 12, 0.1)) == "I"
 
 
 def test_sam_by_hand() -> None:
