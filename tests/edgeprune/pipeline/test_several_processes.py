@@ -22,6 +22,8 @@ from edgeprune.pipeline.launch import launch
 from edgeprune.pipeline.trainings import RECOVER, Order, carry_out
 from edgeprune.progress import LoggedProgress
 
+ROOT = Path(__file__).parents[3]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 MODEL = "builtin:resnet8"
 
 
@@ -47,18 +49,36 @@ def order(fast, tmp_path, name="trained", **changes):
 
 def workers():
     """The processes that train for this test process: pid by rank."""
+    agents = [pid for pid in _children(os.getpid()) if b"torch.distributed.run" in _words(pid)]
+    return {rank: pid for agent in agents for rank, pid in _ranks(agent, b"edgeprune.pipeline.worker").items()}
+
+
+def _ranks(agent, word):
+    """Those that an elastic agent started, with a word in their command: pid by rank."""
     found = {}
+    for pid in _children(agent):
+        if word in _words(pid):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            found[next(int(v.removeprefix(b"RANK=")) for v in variables if v.startswith(b"RANK="))] = pid
+    return found
+
+
+def _children(parent):
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            agent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            ours = int((Path("/proc") / str(agent) / "stat").read_text().rsplit(")", 1)[1].split()[1]) == os.getpid()
-            if b"edgeprune.pipeline.worker" in words and b"torch.distributed.run" not in words and ours:
-                variables = dict(v.split(b"=", 1) for v in (folder / "environ").read_bytes().split(b"\0") if b"=" in v)
-                found[int(variables[b"RANK"])] = int(folder.name)
-        except (OSError, ValueError, KeyError):
-            continue
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == parent:
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it has ended
     return found
+
+
+def _words(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def trained_with_a_loss(given, log):
@@ -154,19 +174,9 @@ def test_whole_runs_by_devices_by_torchrun_and_by_one_process(program, trained, 
         return result(tmp_path / name)
 
     def torchrun(*more):
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            "2",
-            "-m",
-            "edgeprune",
-        ]
         return subprocess.Popen(
-            [*command, *map(str, more)], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            [*TORCHRUN, "-m", "edgeprune", *map(str, more)], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
     one, two, led = finished("one"), finished("two", "--devices", "2"), finished("led", start=torchrun)
@@ -215,3 +225,28 @@ def _in(process, folder):
         return (process / "cwd").readlink() == Path(folder)
     except OSError:
         return False
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_run_again_and_it_goes_on(trained, tmp_path):
+    """A process that serves is killed in mid-training: torchrun ends the leader too, and both come back."""
+    words = (*RUN, "--weights", str(trained), "--epochs", "6", "-o", "run")
+    running = subprocess.Popen(
+        [*TORCHRUN, "--max-restarts", "1", "-m", "edgeprune", "optimize", *words], cwd=tmp_path, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    lines, killed = [], []
+    for line in running.stderr:
+        lines.append(line)
+        if "epoch 2/6" in line and not killed:
+            killed.append(_ranks(running.pid, b"optimize")[1])
+            os.kill(killed[0], signal.SIGKILL)
+    assert running.wait() == 0, "".join(lines)
+    assert len(killed) == 1
+    found = result(tmp_path / "run")["recovery"]
+    assert found["processes"]["restarts"] == 1
+    assert [entry["epoch"] for entry in found["epochs"]] == [1, 2, 3, 4, 5, 6]
+    told = [line.split(":")[0].strip() for line in lines if line.strip().startswith("epoch ")]
+    assert told == [f"epoch {number}/6" for number in range(1, 7)], "an epoch was done again or left out"
+    assert sum("Dense baseline" in line for line in lines) == 2
+    assert sum("dense: val accuracy" in line for line in lines) == 1, "a finished stage was done again"

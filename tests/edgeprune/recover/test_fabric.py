@@ -39,7 +39,7 @@ def under_torchrun(script: Path, *words: object, processes: int = 2) -> None:
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes ended with."""
     folder = tmp_path_factory.mktemp("apart")
-    under_torchrun(Path(shared_trainings.__file__), folder)
+    under_torchrun(Path(shared_trainings.__file__), folder, "trainings")
     return folder
 
 
@@ -65,6 +65,21 @@ def test_two_processes_end_with_the_weights_of_one(name, apart, alone):
     assert [entry[1] for entry in theirs] == [entry[1] for entry in history]
     for (loss, _), (own_loss, _) in zip(theirs[1:], history[1:], strict=True):
         assert loss == pytest.approx(own_loss, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_final_accuracy_is_that_of_one_process_within_the_noise_of_seeds(tmp_path):
+    """Six seeds from random weights: the mean difference is within twice its standard error, as seeds give it."""
+    torch.set_num_threads(1)
+    one = torch.tensor(shared_trainings.accuracies(ALONE))
+    under_torchrun(Path(shared_trainings.__file__), tmp_path, "accuracies")
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    two = torch.tensor(first)
+    print(f"one process {one.tolist()}, two {first}")
+    assert one.min() > 0.9, "a network that learned nothing proves nothing"
+    noise = ((one.var() + two.var()) / len(one)).sqrt()
+    assert (one.mean() - two.mean()).abs() <= 2 * noise
 
 
 def small() -> tuple[nn.Module, Tensor]:
