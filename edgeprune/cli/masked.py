@@ -38,8 +38,6 @@ def run_masked(
     config = config.model_copy(update=budgets)  # those of a settings file are of its other runs
     if processes(config).world > 1:
         raise UsageError("--masked trains in one process.", "Leave out --devices, --nodes and torchrun.")
-    if (config.devices or 1) * (config.nodes or 1) > 1:
-        raise UsageError("--masked trains in one process.", "Leave out --devices and --nodes.")
     share = None if density is None else parse_share(density)
     from edgeprune.pipeline.masked import masked_config
     from edgeprune.report.masked import render_masked
