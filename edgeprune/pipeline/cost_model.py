@@ -29,6 +29,7 @@ FITTED = 6  # networks that are measured to fit the predictor, as the rounds of 
 REPEATED = 5  # every fifth network is measured twice: what the clock itself repeats
 SECONDS = 0.7
 AT_ONCE = 8  # networks a phone of a farm, handed over together: the last ones of a batch keep few phones waiting
+MOST_AT_ONCE = 200  # their files lie on this machine meanwhile
 
 
 class _Forgotten:
@@ -98,14 +99,7 @@ def check_tables(
                 some = [drawn.next() for _ in range(FITTED)]
                 for counts, (ms, _) in zip(some, clock(some), strict=True):
                     predictor.observe(counts, ms)
-                rows = _rows(
-                    drawn,
-                    predictor,
-                    clock,
-                    vectors,
-                    target.width if target.width == 1 else AT_ONCE * target.width,
-                    progress.advance,
-                )
+                rows = _rows(drawn, predictor, clock, vectors, _at_once(target.width), progress.advance)
             found.append(_judged(subject, target, config, files, rows))
     return found
 
@@ -121,6 +115,11 @@ def _predictor(target: Target, coupling: Coupling, multiple: int, dense: Artifac
     table = _table(target, coupling, multiple, fresh=False, believe=False)
     dense_ms = target.measure({"dense": dense}, memory=False)["dense"].latency.median
     return Predictor(coupling, table, dense_ms)
+
+
+def _at_once(width: int) -> int:
+    """Networks to hand over together to a target that times `width` at once."""
+    return 1 if width == 1 else max(width, min(AT_ONCE * width, MOST_AT_ONCE))
 
 
 class _Drawn:

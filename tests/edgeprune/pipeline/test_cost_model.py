@@ -96,3 +96,7 @@ def test_a_bench_that_can_only_do_one_is_asked_one_by_one() -> None:
     narrow, wide = Narrow(), Wide()
     assert ratios(narrow, files, cost_model.SECONDS) == ratios(wide, files, cost_model.SECONDS)
     assert (narrow.asked, wide.asked) == ([1, 1], [2])
+
+
+def test_how_many_are_handed_over_together() -> None:
+    assert [cost_model._at_once(width) for width in (1, 2, 10, 25, 100, 300)] == [1, 16, 80, 200, 200, 300]
