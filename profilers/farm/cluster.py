@@ -1,9 +1,10 @@
 """The farm as the one who wants something measured sees it: which phones there are, and work for phones of a kind."""
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from profilers.errors import ConnectionLost, DeviceError, FarmError, RuntimeNotInstalled
@@ -11,6 +12,7 @@ from profilers.farm.beside import How, Told
 from profilers.farm.labels import FarmPhone, resource_of
 from profilers.side_by_side import check
 
+log = logging.getLogger("profilers.farm")
 PORT = 6379
 ATTEMPTS = 5  # after the first: as many phones or hosts may be lost under one piece of work
 LOOK_S = 1.0
@@ -64,9 +66,10 @@ class Farm:
                     f"This machine cannot work with the Ray cluster at {self.address}: {error}",
                     f"Make it a node, with the same Ray and Python: ray start --address={self.address} --num-cpus=0",
                 ) from error
+            _keep_off_stdout()
 
     def close(self) -> None:
-        """Leave the cluster. What was asked for and not waited for is cancelled."""
+        """Leave the cluster. What was asked for and not waited for ends."""
         if self._own:
             self._ray.shutdown()
 
@@ -99,7 +102,8 @@ class Farm:
         """`work(how, *things)` beside a phone of the kind for each `things`; the answers in order.
 
         Ray queues them, and repeats elsewhere what was on a phone or host that was lost. `on_done` hears how many are
-        done. Raises what the work raises, DeviceError when no phone of the kind is left.
+        done. Raises what the work raises, DeviceError when no phone of the kind is left; the rest is not cancelled but
+        ends with `close`: Ray 2.60 ends this whole process when a task is cancelled that has just failed.
         """
         task = self._ray.remote(work).options(
             num_cpus=0,
@@ -108,13 +112,8 @@ class Farm:
             retry_exceptions=[ConnectionLost],
         )
         asked = [task.remote(how, *things) for things in each]
-        try:
-            self._wait(asked, kind, on_done)
-            return [self._answer(one) for one in asked]
-        except BaseException:
-            for one in asked:
-                self._ray.cancel(one)
-            raise
+        self._wait(asked, kind, on_done)
+        return [self._answer(one) for one in asked]
 
     def _wait(self, asked: list[Any], kind: str, on_done: Callable[[int], None] | None) -> None:
         waiting, seen = asked, time.monotonic()
@@ -145,3 +144,17 @@ class Farm:
                 f"A piece of work was lost {ATTEMPTS + 1} times with its phone or host: {type(error).__name__}.",
                 "See the hosts' `edgeprune farm join`, and run again with --resume.",
             ) from error
+
+
+def _keep_off_stdout() -> None:
+    """What Ray tells of nodes that end goes to the log. It would print it on stdout, which belongs to results.
+
+    Ray has no setting for that: `log_to_driver` is about what workers print.
+    """
+    from ray._private import worker
+
+    def say(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+        del ignore_prefix
+        log.debug("%s", "\n".join(data["lines"]))
+
+    worker.print_to_stdstream = say

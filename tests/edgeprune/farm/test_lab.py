@@ -131,10 +131,15 @@ def test_two_phones_on_one_host_and_one_on_another_work_alike(
 
 
 def test_a_phone_and_a_host_that_are_lost_in_mid_run_cost_only_their_own_work(
-    lab: Callable[..., tuple[Host, list[Phone]]], target: Callable[[], FarmTarget], tmp_path: Path
+    lab: Callable[..., tuple[Host, list[Phone]]],
+    target: Callable[[], FarmTarget],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (staying, (lost, kept)), (dying, (gone,)) = lab(2), lab(1)
     farm_target = target()
+    caplog.set_level("DEBUG", "profilers.farm")
     dense, small = artifact(tmp_path, 64), artifact(tmp_path, 16)
     answers: list[float] = []
 
@@ -158,6 +163,9 @@ def test_a_phone_and_a_host_that_are_lost_in_mid_run_cost_only_their_own_work(
     staying.wait_for("joined", 3)
     assert farm_target.width == 2, "a phone that comes back is used again"
     assert kept.left_behind() == []
+    wait_until(lambda: "marked dead" in caplog.text, lambda: f"Ray told of no lost node: {caplog.text}")
+    said = capsys.readouterr()
+    assert said.out + said.err == "", "what Ray tells is no part of a result"
 
 
 def test_two_kinds_of_phones_errors_of_the_work_and_a_farm_that_is_empty(
