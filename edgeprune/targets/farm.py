@@ -22,6 +22,10 @@ from profilers.layers import LayerKey
 from profilers.measurement import Kind, Latency, Measurement, Ratio, Window
 from profilers.store import LayerCosts, Store
 
+BESIDE = (
+    "Ray has attached this run to a phone of this host and ends it with that phone: better run it on the head of the "
+    "cluster, or on a machine without phones"
+)
 LEAST_LAYERS = 8  # of a piece of work: bringing the files takes as long as measuring some layers
 PIECES = 2  # for each phone: one that is lost or slow costs less
 
@@ -154,6 +158,8 @@ def connect(config: Config, progress: Progress, stack: ExitStack) -> Iterator[Fa
     assert config.farm is not None
     farm = Farm(config.farm)
     stack.callback(farm.close)
+    if farm.beside_a_phone():
+        progress.note(BESIDE)
     for phones in chosen(farm.phones(), config.phone_model):
         how = How(config.threads, (), config.runner, protocol_for(config))
         facts = farm.ask(phones[0].kind, beside.look, how).found

@@ -79,6 +79,12 @@ class Farm:
         found = [FarmPhone.read(node.get("Labels") or {}, node["NodeManagerHostname"]) for node in nodes]
         return sorted((phone for phone in found if phone), key=lambda phone: (phone.model, phone.serial_sha256))
 
+    def beside_a_phone(self) -> bool:
+        """Whether this process depends on the Ray node of a phone: Ray attaches it to the head, else to any here."""
+        own = self._ray.get_runtime_context().get_node_id()
+        labels = next((node.get("Labels") or {} for node in self._ray.nodes() if node["NodeID"] == own), {})
+        return FarmPhone.read(labels, "") is not None
+
     def free(self, kind: str) -> int:
         """Phones of a kind that do nothing now."""
         return int(self._ray.available_resources().get(resource_of(kind), 0))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 from tests.phone import Phone
 
@@ -87,11 +88,12 @@ def wait_until(done: Callable[[], bool], why: Callable[[], str], seconds: float 
 @contextlib.contextmanager
 def head() -> Iterator[str]:
     """The address of a cluster without phones; this process may work with it."""
-    from ray.cluster_utils import Cluster
+    patient = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180", "PYTHONPATH": str(ROOT)}
+    with mock.patch.dict(os.environ, patient):  # Ray reads it when it is imported
+        from ray.cluster_utils import Cluster
 
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="120", PYTHONPATH=str(ROOT))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        yield cluster.address
-    finally:
-        cluster.shutdown()
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        try:
+            yield cluster.address
+        finally:
+            cluster.shutdown()

@@ -106,6 +106,7 @@ def test_two_phones_on_one_host_and_one_on_another_work_alike(
         assert {phone.serial_sha256 for phone in farm.phones()} == serials(phones)
         assert len({phone.kind for phone in farm.phones()}) == 1
         assert {phone.measures for phone in farm.phones()} == {"emulated"}
+        assert not farm.beside_a_phone(), "but at the head"
         listed = cli("farm", "list", address, "--json")
         assert listed.exit_code == 0, listed.stderr
         shown = json.loads(listed.stdout)
