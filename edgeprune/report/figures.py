@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeprune.report import facts
 from edgeprune.report.drawing import Spec, axes, bar, categories, dashed, height_of, padded, short
+from edgeprune.report.method_figures import pq_index
 from edgeprune.result import Network, Result
 
 SHOWN_CLASSES = 40
@@ -32,6 +33,7 @@ def all_figures(result: Result, measurements: Mapping[str, Mapping[str, Any]]) -
         "histogram": histogram(measurements),
         "course": course(measurements),
         "recovery": recovery(result),
+        "pq_index": pq_index(result),
     }
     return {name: figure for name, figure in made.items() if figure is not None}
 

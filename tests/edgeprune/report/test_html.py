@@ -132,6 +132,20 @@ def test_names_inside_pictures_are_escaped_for_plotly() -> None:
     assert ticks[1] == "Trouser"
 
 
+def test_the_index_of_sap_is_drawn_with_its_turn() -> None:
+    run = sample().model_dump()
+    values = [0.3, 0.2, 0.25]
+    rounds = [{"pq_index": value, "units": 90 - 10 * i} for i, value in enumerate(values)]
+    run["recovery"]["facts"] = {"rounds": rounds, "pq_index_turns_up_in_round": 3}
+    drawn = all_figures(Result.model_validate(run), {})["pq_index"]
+    assert drawn["data"][0]["y"] == values
+    assert (drawn["layout"]["shapes"][0]["x0"], drawn["layout"]["shapes"][0]["x1"]) == (3, 3)
+    assert 'id="plot-pq_index"' in render(Result.model_validate(run), {})
+    run["recovery"]["facts"] = {"rounds": 8}  # of a federation
+    assert "pq_index" not in all_figures(Result.model_validate(run), {})
+    assert 'id="plot-pq_index"' not in render(sample(), {})
+
+
 def test_the_static_report_is_headed_not_measured() -> None:
     page = Page(render(static_sample(), {}))
     assert page.text.index("Not measured: static report.") < page.text.index("Dense and pruned")
