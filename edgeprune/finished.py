@@ -16,10 +16,16 @@ def read_result(run: Path) -> Result:
         cure = f"Finished runs here: {', '.join(runs)}." if runs else "Give the run directory of optimize."
         raise UsageError(f"{run} is not a finished run: it has no result.json.", cure)
     try:
-        return Result.model_validate_json(file.read_text(encoding="utf-8"))
+        result = Result.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         told = str(error).splitlines()
         raise UsageError(f"{file} cannot be read: {' '.join(told[:3])}", "Give a run of this version.") from error
+    for entry in result.artifacts:
+        if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:
+            raise UsageError(
+                f"{file} names {entry.path}, which lies outside of the run.", "Take runs from whom you trust."
+            )
+    return result
 
 
 def read_widths(run: Path) -> Widths:
