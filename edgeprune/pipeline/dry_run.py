@@ -6,6 +6,7 @@ from edgeprune.answers import DryRun
 from edgeprune.config import Config, each_budget
 from edgeprune.pipeline.front import front_folder, front_name, largest_first
 from edgeprune.pipeline.job import Job, job_from_config
+from edgeprune.processes import processes
 from edgeprune.progress import Progress
 from edgeprune.report import facts
 from edgeprune.run import Run, default_path
@@ -88,10 +89,11 @@ def stages(job: Job, *, install: bool = False) -> list[str]:
         search += f"; at most {MAX_ROUNDS} candidates{number_format} built and timed, before any training"
     training = f"schedule {recipe.schedule.name}, recovery {recipe.recover.name}, {job.training.epochs} epochs"
     steps = len(loaders(job.data, job.batch_size, config.seed)[0])  # type: ignore[arg-type]
+    world = processes(config).world
     found = [
         "dense baseline: evaluated on val, converted" + (f", measured with {runtime}{threads}" if timed else ""),
         f"search: {search}",
-        f"training: {training} of {steps} steps on {job.device}",
+        f"training: {training} of {steps} steps on {job.device}" + (f", {world} processes" if world > 1 else ""),
         f"files{number_format}: {formats}",
         f"verdict: dense and pruned {'measured in fresh processes' if timed else 'counted'}; the final split read once",
     ]

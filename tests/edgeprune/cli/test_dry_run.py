@@ -45,6 +45,11 @@ def test_it_tells_what_the_run_would_do_and_writes_nothing(cli: Cli, tmp_path: P
     assert files(tmp_path) == {}
 
 
+def test_several_processes_are_told_and_not_started(cli: Cli) -> None:
+    found = DryRun.model_validate_json(cli(*GIVEN, "--latency", "50%", "--devices", "2", "--dry-run", "--json").stdout)
+    assert found.stages[2].endswith("2 processes")
+
+
 def test_as_text_it_says_that_nothing_was_done(cli: Cli, tmp_path: Path) -> None:
     done = cli(*GIVEN, "--latency", "20ms", "-o", "here", "--dry-run")
     assert done.exit_code == 0
@@ -110,7 +115,9 @@ def test_an_unfinished_run_tells_what_is_done(cli: Cli, fast_run: Path, tmp_path
     try:
         there = files(run)
         busy, second = (cli(*words, "--resume") for words in (again, [w for w in again if w != "--dry-run"]))
-        assert files(run) == there
+        assert files(run) == {**there, ".lock": files(run)[".lock"]}, (
+            "the refused one opened the lock, and nothing else"
+        )
     finally:
         held.close()
     for refused in (busy, second):
