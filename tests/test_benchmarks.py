@@ -1,0 +1,17 @@
+"""Benchmarks run for hours and seldom: what they take from the packages has to be there all the time."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+MODULES = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_benchmark_finds_what_it_imports(name: str) -> None:
+    try:
+        importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch_pruning":  # of the extra `bench`
+            raise
