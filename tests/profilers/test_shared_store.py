@@ -21,7 +21,7 @@ from tests.profilers.postgres import PASSWORD, Postgres, serve
 ROOT = Path(__file__).parents[2]
 KEYS = [LayerKey("linear", n, 10) for n in range(1, 6)]
 POSTGRES = pytest.mark.debian("postgresql")
-WRITERS, TURNS = 4, 8
+WRITERS, TURNS = 3, 6
 
 
 @pytest.fixture(scope="module")
