@@ -23,6 +23,7 @@ from edgeprune.schedule.federated.message import Message
 
 _TIMEOUT = 600.0  # seconds that a round waits for its replies
 _STORE = 512 * 2**20  # bytes of Ray's object store
+_STARTS = 3
 _HELLO = "hello"
 Note = Callable[[str], None]
 
@@ -91,20 +92,23 @@ def _start_ray() -> None:
     """Ray on this machine alone, with as many workers as this process may use cores. Raises EnvironmentProblem."""
     import ray
 
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 are not enough on a busy machine
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    try:
-        ray.init(
-            address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-            object_store_memory=_STORE, runtime_env={"env_vars": {"PYTHONPATH": path}},
-        )  # fmt: skip
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EnvironmentProblem(
-            f"Ray, on which Flower's simulation runs, does not start: {reason}",
-            "Try again when the machine is less busy, or set carrier: in-turn in the recipe's schedule.",
-        ) from error
+    for attempt in range(1, _STARTS + 1):  # it gives itself 30 seconds, which a busy machine does not always grant
+        try:
+            ray.init(
+                address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
+                logging_level=logging.ERROR, object_store_memory=_STORE, runtime_env={"env_vars": {"PYTHONPATH": path}},
+            )  # fmt: skip
+            return
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _STARTS:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise EnvironmentProblem(
+                    f"Ray, on which Flower's simulation runs, does not start: {reason}",
+                    "Try again when the machine is less busy, or set carrier: in-turn in the recipe's schedule.",
+                ) from error
 
 
 @contextmanager
