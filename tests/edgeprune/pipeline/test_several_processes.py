@@ -189,8 +189,6 @@ def test_whole_runs_by_devices_by_torchrun_and_by_one_process(program, trained, 
             assert entry["processes"]["world_size"] == 2
         assert abs(other["pruned"]["accuracy"] - one["pruned"]["accuracy"]) < 0.04
         assert [c["name"] for c in other["controls"]] == [c["name"] for c in one["controls"]]
-        for theirs, own in zip(other["recovery"]["epochs"], one["recovery"]["epochs"], strict=True):
-            assert theirs["loss"] == pytest.approx(own["loss"], rel=0.05)
     same = [load_file(tmp_path / name / "model.safetensors") for name in ("two", "led")]
     assert all(torch.equal(same[0][key], same[1][key]) for key in same[0]), "two processes are two, however started"
 
