@@ -26,7 +26,7 @@ test: .venv/installed debian native-if-possible
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow" --durations=15
 
 test-all: .venv/installed debian native-if-possible
 	$(BIN)/pytest -n 2

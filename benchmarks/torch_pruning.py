@@ -1,4 +1,4 @@
-"""The best general pruner, Torch-Pruning, as a fair rival: its ratio is bisected against the clock."""
+"""The best general pruner, Torch-Pruning (extra `bench`), as a fair rival: its ratio is bisected against the clock."""
 
 import copy
 import tempfile
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch_pruning as tp
 from torch import Tensor, nn
 
 import converters
@@ -35,6 +34,8 @@ SETTINGS = {  # tried in this order until one reaches the budget
 
 def prune(model: nn.Module, example: Tensor, ratio: float, setting: Setting) -> nn.Module:
     """A pruned copy at a channel ratio; the classifier's outputs are kept."""
+    import torch_pruning as tp
+
     pruned = copy.deepcopy(model)
     classifier = [module for module in pruned.modules() if isinstance(module, nn.Linear)][-1]
     pruner = tp.pruner.MagnitudePruner(
