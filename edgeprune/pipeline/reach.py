@@ -22,7 +22,8 @@ def check_reach(job: Job, coupling: Coupling) -> None:
     held = f"; too small to be narrowed in steps of {multiple}: {', '.join(small[:_NAMED])}" if small else ""
     more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
     raise BudgetNotMet(
-        f"No network meets macs {limit.text}: even the narrowest widths have {readable(least)} MACs, the budget is "
-        f"{readable(budget)} of {readable(dense)}{held}{more}.",
-        "Give a larger budget" + (", or --multiple 1." if small and multiple > 1 else "."),
+        f"No network meets macs {limit.text}: the floor, all groups at their narrowest in multiples of {multiple}, is "
+        f"{readable(least)} MACs, the budget {readable(budget)} of {readable(dense)}{held}{more}.",
+        "Give a larger budget; --plan shows what is in reach"
+        + (", --multiple 1 more of it." if small and multiple > 1 else "."),
     )

@@ -106,7 +106,7 @@ def bessel(refused, tmp_path):
         f"    def forward(self, x):\n        y = self.conv(x).mean((2, 3))\n{BESSEL}\n\n"
         "def make():\n    torch.manual_seed(0)\n    return Net()\n"
     )
-    return refused(2, "--model", "net.py:make", "--data", "builtin:digits", "--macs", "50%")
+    return refused(2, "--model", "net.py:make", "--data", "builtin:digits", "--file-size", "50%")
 
 
 def test_an_op_that_a_format_cannot_hold_is_named(bessel):

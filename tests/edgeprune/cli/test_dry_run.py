@@ -13,6 +13,7 @@ from edgeprune.config import make_config, read_config_file
 from edgeprune.run import Run
 from edgeprune.sources.models import load_model
 from tests.phone import Phone
+from tests.phone.sandbox import WRITABLE
 
 Cli = Callable[..., Result]
 GIVEN = ("optimize", "--model", "builtin:resnet8", "--data", "builtin:digits")
@@ -132,13 +133,17 @@ def test_plan_and_dry_run_are_two_things(cli: Cli) -> None:
 @pytest.mark.debian("proot")
 @pytest.mark.usefixtures("native")
 def test_the_phone_is_found_and_nothing_is_put_on_it(cli: Cli, phone: Phone) -> None:
-    before = sorted(path.name for path in phone.sandbox.root.rglob("*"))
+    def there() -> list[Path]:
+        """What lies where a shell may write."""
+        return sorted(path for place in WRITABLE for path in (phone.sandbox.root / place.lstrip("/")).rglob("*"))
+
+    before = there()
     found = DryRun.model_validate_json(
         cli(*GIVEN, "--latency", "20ms", "--target", "android", "--dry-run", "--json").stdout
     )
     assert len(found.targets) == 1
     assert found.targets[0].endswith("(emulated)")
-    assert sorted(path.name for path in phone.sandbox.root.rglob("*")) == before
+    assert there() == before
 
 
 def test_quiet_says_only_the_result_and_errors(cli: Cli) -> None:

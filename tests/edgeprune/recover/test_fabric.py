@@ -59,7 +59,7 @@ def test_two_processes_end_with_the_weights_of_one(name, apart, alone):
         if name == FEWER_THAN_PROCESSES and key.endswith("running_var"):
             continue  # the last batch is one image, which both have: its unbiased variance is of twice as many values
         assert torch.allclose(first[key], own, rtol=0, atol=2e-6), key
-        if name != "nothing trained" and "unused" not in key:
+        if name != "nothing trained" and "unused" not in key and key != "conv.bias":  # the batch norm takes that away
             assert not torch.equal(own, start[key]), f"{key} did not move: that proves nothing"
     theirs = json.loads((apart / f"{name}-0.json").read_text())
     assert [entry[1] for entry in theirs] == [entry[1] for entry in history]
