@@ -24,6 +24,5 @@ def check_reach(job: Job, coupling: Coupling) -> None:
     raise BudgetNotMet(
         f"No network meets macs {limit.text}: the floor, all groups at their narrowest in multiples of {multiple}, is "
         f"{readable(least)} MACs, the budget {readable(budget)} of {readable(dense)}{held}{more}.",
-        "Give a larger budget; --plan shows what is in reach"
-        + (", --multiple 1 more of it." if small and multiple > 1 else "."),
+        f"Give a larger budget{', or --multiple 1' if small and multiple > 1 else ''}; --plan shows what is in reach.",
     )
