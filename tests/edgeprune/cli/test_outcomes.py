@@ -172,7 +172,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(program, given, tmp_path, mome
         if moment in line:
             break
     os.killpg(first.pid, signal.SIGINT)
-    out, err = first.communicate(timeout=60)
+    out, err = first.communicate(timeout=120)
     assert first.returncode == 130, err
     assert "Traceback" not in err
     assert json.loads(out)["error"]["exit_code"] == 130
@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(program, given, tmp_path, mome
     assert not (tmp_path / "run" / "result.json").exists()
 
     second = program(*words, "--resume")
-    out, err = second.communicate(timeout=300)
+    out, err = second.communicate(timeout=900)
     assert second.returncode == 0, err
     assert "dense: val" not in err, "the dense stage was repeated"
     result = Result.model_validate_json(out)
